@@ -1,0 +1,3 @@
+module github.com/chatcluster/chatcluster
+
+go 1.26.0
