@@ -44,6 +44,9 @@ type Event struct {
 	// TTL is how long the message lives from its append time on; 0 in a
 	// KindRoom, which keeps nothing.
 	TTL time.Duration
+	// Accepted is when the server took the message from its sender, for
+	// measuring how long delivery takes; in whole microseconds.
+	Accepted time.Time
 	// Origin names the socket that caused an enter or leave, so that it is not
 	// told of itself.
 	Origin string

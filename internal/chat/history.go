@@ -1,0 +1,251 @@
+package chat
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+	"time"
+)
+
+// Page asks for part of a room's history.
+type Page struct {
+	// After and Before bound the ids, both exclusive; a zero id is no bound.
+	After, Before MessageID
+	// Limit is the largest number of messages, at least 1.
+	Limit int
+}
+
+// HistoryPage is part of a room's history, oldest first.
+type HistoryPage struct {
+	Messages []Message
+	// Older and Newer tell that the room has messages before the first or
+	// after the last of the page, within the bounds that were asked for.
+	Older, Newer bool
+}
+
+// History reads a page: the newest messages of the range, unless only After is
+// given: then the oldest, to read onwards. Every message whose Send returned
+// before the call is seen. A room keeps nothing, and its pages are empty.
+//
+// Errors: ErrLagging and ErrUnavailable.
+func (m *Messages) History(ctx context.Context, room Room, page Page) (HistoryPage, error) {
+	if room.Kind != KindSession {
+		return HistoryPage{}, nil
+	}
+	// One more than asked for tells whether there are others.
+	forward := !page.After.IsZero() && page.Before.IsZero()
+	messages, err := m.read(ctx, room, page.After, page.Before, page.Limit+1, !forward)
+	if err != nil {
+		return HistoryPage{}, err
+	}
+	more := len(messages) > page.Limit
+	switch {
+	case forward:
+		return HistoryPage{Messages: messages[:min(page.Limit, len(messages))], Newer: more, Older: true}, nil
+	case more:
+		messages = messages[1:]
+	}
+	return HistoryPage{Messages: messages, Older: more, Newer: !page.Before.IsZero()}, nil
+}
+
+// ErrIncomplete: the messages after a position cannot all be given.
+var ErrIncomplete = errors.New("messages are missing after that position")
+
+// Since reads all messages after a position and up to and including upTo, if
+// there are at most limit. ErrIncomplete if there are more, if some of them
+// may have expired or been cleaned away, or if the position belongs to another
+// epoch than upTo.
+func (m *Messages) Since(ctx context.Context, room Room, after, upTo MessageID, limit int) ([]Message, error) {
+	complete, err := m.reaches(ctx, room, after)
+	if err != nil {
+		return nil, err
+	}
+	if !complete || after.Epoch != upTo.Epoch {
+		return nil, ErrIncomplete
+	}
+	before := upTo
+	before.Offset++
+	messages, err := m.read(ctx, room, after, before, limit+1, false)
+	switch {
+	case err != nil:
+		return nil, err
+	case len(messages) > limit:
+		return nil, ErrIncomplete
+	}
+	return messages, nil
+}
+
+// reaches reports whether every message of the room after the position is
+// still there.
+func (m *Messages) reaches(ctx context.Context, room Room, after MessageID) (bool, error) {
+	if room.Kind != KindSession {
+		return false, nil
+	}
+	readable, err := m.readable(ctx, room)
+	if err != nil {
+		return false, err
+	}
+	// A message after the position is at least as young as the position, whose
+	// time is cut to whole seconds.
+	youngest := time.Unix(after.Time, 0)
+	return !youngest.Before(readable.cutoff) && youngest.Add(readable.ttl).After(readable.now), nil
+}
+
+// readable decides which messages of a room may still be read.
+type readable struct {
+	now, cutoff time.Time
+	ttl         time.Duration
+}
+
+// readable is asked once for each read of a room. The session's present TTL
+// holds for older messages too, where it is shorter than theirs: to lengthen
+// it brings nothing back.
+func (m *Messages) readable(ctx context.Context, room Room) (readable, error) {
+	cutoff, err := m.store.Cutoff(ctx)
+	if err != nil {
+		return readable{}, fmt.Errorf("read cutoff: %w", err)
+	}
+	return readable{now: m.options.Now(), cutoff: cutoff, ttl: m.ttl(room)}, nil
+}
+
+func (r readable) allows(msg Message) bool {
+	return msg.Expires.After(r.now) && msg.Time.Add(r.ttl).After(r.now) && !msg.Time.Before(r.cutoff)
+}
+
+// read merges the store up to the watermark with the log after it, oldest
+// first. newest picks the newest limit messages of the range.
+//
+// The watermark is read first: whatever the archiver moves into the store in
+// the meantime is then found twice, and merged, but never missed.
+func (m *Messages) read(ctx context.Context, room Room, after, before MessageID, limit int, newest bool) ([]Message, error) {
+	rule, err := m.readable(ctx, room)
+	if err != nil {
+		return nil, err
+	}
+	watermark, err := m.store.Watermark(ctx, room.Partition)
+	if err != nil {
+		return nil, fmt.Errorf("read watermark: %w", err)
+	}
+	recent, err := m.afterWatermark(ctx, room, watermark)
+	if err != nil {
+		return nil, err
+	}
+	inRange := func(msg Message) bool {
+		return msg.ID.Compare(after) > 0 && (before.IsZero() || msg.ID.Compare(before) < 0)
+	}
+	recent = slices.DeleteFunc(recent, func(msg Message) bool { return !inRange(msg) || !rule.allows(msg) })
+
+	stored, err := m.readStore(ctx, room, after, before, limit, newest, rule)
+	if err != nil {
+		return nil, err
+	}
+	return trim(merge(stored, recent), limit, newest), nil
+}
+
+// readStore reads up to limit readable messages of the store.
+func (m *Messages) readStore(ctx context.Context, room Room, after, before MessageID, limit int, newest bool, rule readable) ([]Message, error) {
+	var found []Message
+	for {
+		page, err := m.store.Messages(ctx, MessageQuery{
+			RoomURI: room.URI, After: after, Before: before, Limit: limit, Newest: newest, Now: rule.now,
+		})
+		if err != nil {
+			return nil, fmt.Errorf("read messages: %w", err)
+		}
+		full := len(page) == limit
+		allowed := slices.DeleteFunc(slices.Clone(page), func(msg Message) bool { return !rule.allows(msg) })
+		if newest {
+			found = append(allowed, found...)
+		} else {
+			found = append(found, allowed...)
+		}
+		// Old messages are forbidden before young ones: going back in time,
+		// the first forbidden one ends the search.
+		if !full || len(found) >= limit || (newest && len(allowed) < len(page)) {
+			return found, nil
+		}
+		if newest {
+			before = page[0].ID
+		} else {
+			after = page[len(page)-1].ID
+		}
+	}
+}
+
+// merge joins two runs in rising order of ids into one without doubles.
+func merge(a, b []Message) []Message {
+	all := append(slices.Clone(a), b...)
+	slices.SortStableFunc(all, func(x, y Message) int { return x.ID.Compare(y.ID) })
+	return slices.CompactFunc(all, func(x, y Message) bool { return x.ID.Compare(y.ID) == 0 })
+}
+
+func trim(messages []Message, limit int, newest bool) []Message {
+	switch {
+	case len(messages) <= limit:
+		return messages
+	case newest:
+		return messages[len(messages)-limit:]
+	default:
+		return messages[:limit]
+	}
+}
+
+// afterWatermark reads the room's messages that the archiver has not reached.
+func (m *Messages) afterWatermark(ctx context.Context, room Room, w Watermark) ([]Message, error) {
+	bounds, err := m.log.Bounds(ctx, room.Partition)
+	if err != nil {
+		return nil, fmt.Errorf("read log bounds: %w", err)
+	}
+	next := bounds.First
+	if w.Epoch == bounds.Epoch {
+		next = w.Next
+	}
+	var messages []Message
+	for bytes := 0; next < bounds.Next; {
+		if bytes > m.options.MaxLag {
+			return nil, ErrLagging
+		}
+		batch, err := m.log.Read(ctx, room.Partition, next, readChunk)
+		if err != nil {
+			return nil, fmt.Errorf("read log: %w", err)
+		}
+		for _, rec := range batch.Records {
+			bytes += len(rec.Value)
+			if rec.Key != room.URI || rec.Offset >= bounds.Next {
+				continue
+			}
+			msg, ok, err := m.decodeFirst(ctx, room.Partition, batch.Epoch, rec)
+			if err != nil {
+				return nil, err
+			}
+			if ok {
+				messages = append(messages, msg)
+			}
+		}
+		if batch.Next <= next {
+			break
+		}
+		next = batch.Next
+	}
+	return messages, nil
+}
+
+// decodeFirst is the message of the record, unless it is none or a repeat.
+func (m *Messages) decodeFirst(ctx context.Context, p Partition, epoch uint32, rec Record) (Message, bool, error) {
+	ev, err := DecodeEvent(rec.Key, rec.Value)
+	if err != nil || ev.Kind != EventMessage {
+		// A foreign record is the archiver's to count.
+		return Message{}, false, nil
+	}
+	if ev.Key != "" {
+		first, err := m.keys.first(ctx, p, epoch, rec.Offset, ev)
+		if err != nil {
+			return Message{}, false, err
+		}
+		if first != rec.Offset {
+			return Message{}, false, nil
+		}
+	}
+	return messageOf(ev, epoch, rec.Offset, rec.Time), true, nil
+}
