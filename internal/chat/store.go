@@ -128,7 +128,7 @@ type PresenceRow struct {
 }
 
 // PresenceStore keeps who is in which room, under the leases of gateways. It
-// may forget rows that were updated more than PresenceWindow ago.
+// may forget rows with Left that were updated more than PresenceWindow ago.
 type PresenceStore interface {
 	// PutLease makes or renews the gateway's lease.
 	PutLease(ctx context.Context, gateway string, until time.Time) error
