@@ -112,3 +112,31 @@ func BenchmarkRead(b *testing.B) {
 		})
 	}
 }
+
+// BenchmarkOpen opens a log of a million records of 200 bytes.
+func BenchmarkOpen(b *testing.B) {
+	dir := b.TempDir()
+	options := local.Options{Sync: []chat.Topic{}}
+	l := openLog(b, dir, options)
+	value := benchValue()
+	var group sync.WaitGroup
+	for range 100 {
+		group.Go(func() {
+			for range 10_000 {
+				if _, _, err := l.Append(context.Background(), messages, benchKey, value); err != nil {
+					b.Error(err)
+					return
+				}
+			}
+		})
+	}
+	group.Wait()
+	closeLog(b, l)
+	for b.Loop() {
+		l, err := local.Open(dir, options)
+		if err != nil {
+			b.Fatal(err)
+		}
+		closeLog(b, l)
+	}
+}
