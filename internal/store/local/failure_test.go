@@ -78,7 +78,7 @@ func TestDiskFails(t *testing.T) {
 					return nil
 				}))
 				var logged logBuffer
-				s, err := local.OpenOn(disk, "store", smallTables(slog.New(slog.NewTextHandler(&logged, nil))))
+				s, err := local.OpenOn(disk, "/data/store", smallTables(slog.New(slog.NewTextHandler(&logged, nil))))
 				if err != nil {
 					t.Fatalf("open: got error %v, want none", err)
 				}
@@ -150,7 +150,7 @@ func TestCrash(t *testing.T) {
 			t.Logf("seed %d", seed)
 			rng := rand.New(rand.NewPCG(seed, 0))
 			disk := vfs.NewCrashableMem()
-			s, err := local.OpenOn(disk, "store", smallTables(nil))
+			s, err := local.OpenOn(disk, "/data/store", smallTables(nil))
 			if err != nil {
 				t.Fatalf("open: got error %v, want none", err)
 			}
@@ -175,7 +175,7 @@ func TestCrash(t *testing.T) {
 			crashed := disk.CrashClone(vfs.CrashCloneCfg{UnsyncedDataPercent: unsynced, RNG: rng})
 			closeStore(t, s)
 
-			s, err = local.OpenOn(crashed, "store", smallTables(nil))
+			s, err = local.OpenOn(crashed, "/data/store", smallTables(nil))
 			if err != nil {
 				t.Fatalf("open after the crash: got error %v, want none", err)
 			}
@@ -213,7 +213,7 @@ func (d *smallDisk) GetDiskUsage(string) (vfs.DiskUsage, error) {
 func TestReserve(t *testing.T) {
 	disk := &smallDisk{FS: vfs.NewMem()}
 	disk.free.Store(1 << 30)
-	s, err := local.OpenOn(disk, "store", local.Options{})
+	s, err := local.OpenOn(disk, "/data/store", local.Options{})
 	if err != nil {
 		t.Fatalf("open: got error %v, want none", err)
 	}
@@ -255,7 +255,7 @@ func TestCancelled(t *testing.T) {
 		}
 		return nil
 	}))
-	s, err := local.OpenOn(disk, "store", smallTables(nil))
+	s, err := local.OpenOn(disk, "/data/store", smallTables(nil))
 	if err != nil {
 		t.Fatalf("open: got error %v, want none", err)
 	}
