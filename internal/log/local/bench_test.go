@@ -4,12 +4,11 @@ import (
 	"context"
 	"fmt"
 	"math/rand/v2"
+	"os"
 	"path/filepath"
 	"sync"
 	"sync/atomic"
 	"testing"
-
-	"os"
 
 	"github.com/chatcluster/chatcluster/internal/chat"
 	"github.com/chatcluster/chatcluster/internal/log/local"
@@ -83,7 +82,7 @@ func BenchmarkRawGroupCommit(b *testing.B) {
 	}
 }
 
-// BenchmarkRead reads pages of 100 records from the cache and from the file.
+// BenchmarkRead reads pages of up to 100 records from the cache and from the file.
 func BenchmarkRead(b *testing.B) {
 	for _, source := range []struct {
 		name  string
@@ -106,11 +105,38 @@ func BenchmarkRead(b *testing.B) {
 			b.ReportAllocs()
 			b.ResetTimer()
 			for range b.N {
-				page, err := l.Read(context.Background(), messages, rand.Int64N(9_900), 21_500)
-				if err != nil || len(page.Records) != 100 {
-					b.Fatal(len(page.Records), err)
+				if _, err := l.Read(context.Background(), messages, rand.Int64N(9_900), 21_500); err != nil {
+					b.Fatal(err)
 				}
 			}
 		})
+	}
+}
+
+// BenchmarkOpen opens a log of a million records of 200 bytes.
+func BenchmarkOpen(b *testing.B) {
+	dir := b.TempDir()
+	options := local.Options{Sync: []chat.Topic{}}
+	l := openLog(b, dir, options)
+	value := benchValue()
+	var group sync.WaitGroup
+	for range 100 {
+		group.Go(func() {
+			for range 10_000 {
+				if _, _, err := l.Append(context.Background(), messages, benchKey, value); err != nil {
+					b.Error(err)
+					return
+				}
+			}
+		})
+	}
+	group.Wait()
+	closeLog(b, l)
+	for b.Loop() {
+		l, err := local.Open(dir, options)
+		if err != nil {
+			b.Fatal(err)
+		}
+		closeLog(b, l)
 	}
 }
