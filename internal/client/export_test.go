@@ -2,6 +2,7 @@ package client
 
 import (
 	"net/url"
+	"testing"
 	"time"
 )
 
@@ -23,4 +24,14 @@ func DecodeFrame(data []byte) (kind, position, prev string, m Message, err error
 		frameOther: "other", framePosition: "position", frameRecovered: "recovered", frameLost: "lost", frameMessage: "message",
 	}
 	return names[f.kind], f.position, f.prev, f.message, err
+}
+
+// GatewayOf is where a client of the server receives.
+func GatewayOf(t *testing.T, server string) string {
+	t.Helper()
+	c, err := New(Options{Server: server})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return c.gateway.String()
 }

@@ -69,8 +69,8 @@ func worthRepeating(err error) (asked time.Duration, again bool) {
 
 // try makes the call once.
 func (c *Client) try(ctx context.Context, r call, answer any) (http.Header, error) {
-	// The trailing empty element gives the canonical trailing slash.
-	target := c.server.JoinPath(append(r.path, "")...)
+	// The last element gives the canonical trailing slash.
+	target := c.server.JoinPath(append(r.path, "/")...)
 	target.RawQuery = r.query.Encode()
 	var body io.Reader
 	if r.form != nil {
