@@ -20,6 +20,8 @@ var (
 	ErrForbidden = errors.New("forbidden")
 	// ErrNotFound: there is no such session.
 	ErrNotFound = errors.New("not found")
+	// ErrUnreachable: no answer came. Whether the server acted is not known.
+	ErrUnreachable = errors.New("no answer")
 )
 
 // nonField is the key of errors that concern no single field.

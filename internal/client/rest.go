@@ -51,11 +51,8 @@ func (c *Client) do(ctx context.Context, r call, answer any) (http.Header, error
 	}
 }
 
-// unreachableError: no answer came. Whether the server acted is not known.
-type unreachableError struct{ err error }
-
-func (e *unreachableError) Error() string { return e.err.Error() }
-func (e *unreachableError) Unwrap() error { return e.err }
+// unreachable makes err an ErrUnreachable.
+func unreachable(err error) error { return fmt.Errorf("%w: %w", ErrUnreachable, err) }
 
 // worthRepeating decides whether a repeatable call is made again, and how long
 // the server asks to wait first.
@@ -63,8 +60,7 @@ func worthRepeating(err error) (asked time.Duration, again bool) {
 	if refused, ok := errors.AsType[*Error](err); ok {
 		return refused.RetryAfter, refused.Temporary() && refused.RetryAfter <= maxWait
 	}
-	_, unreachable := errors.AsType[*unreachableError](err)
-	return 0, unreachable
+	return 0, errors.Is(err, ErrUnreachable)
 }
 
 // try makes the call once.
@@ -91,12 +87,12 @@ func (c *Client) try(ctx context.Context, r call, answer any) (http.Header, erro
 
 	resp, err := c.http.Do(req)
 	if err != nil {
-		return nil, &unreachableError{err}
+		return nil, unreachable(err)
 	}
 	defer resp.Body.Close()
 	content, err := io.ReadAll(io.LimitReader(resp.Body, maxBody))
 	if err != nil {
-		return nil, &unreachableError{fmt.Errorf("read answer: %w", err)}
+		return nil, unreachable(fmt.Errorf("read answer: %w", err))
 	}
 	if resp.StatusCode/100 != 2 {
 		return nil, decodeError(resp.StatusCode, resp.Header, content)

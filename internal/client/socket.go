@@ -43,7 +43,7 @@ func (c *Client) dial(ctx context.Context, uri string, query url.Values) (*socke
 		return nil, decodeError(resp.StatusCode, resp.Header, body)
 	}
 	if err != nil {
-		return nil, &unreachableError{fmt.Errorf("connect to %s: %w", c.gateway.Host, err)}
+		return nil, unreachable(fmt.Errorf("connect to %s: %w", c.gateway.Host, err))
 	}
 	conn.SetReadLimit(maxFrame)
 	conn.SetPongHandler(func(string) error { return conn.SetReadDeadline(time.Now().Add(silence)) })

@@ -106,6 +106,8 @@ func (s *Server) deliver(k *socket, room *room, r *http.Request) {
 	s.mu.Lock()
 	first, next := s.opening(room, after, ids)
 	s.sockets[k] = struct{}{}
+	s.opened++
+	s.more.Broadcast()
 	s.mu.Unlock()
 	if first != nil && k.conn.WriteJSON(first) != nil {
 		return

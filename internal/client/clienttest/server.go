@@ -40,6 +40,8 @@ type Server struct {
 	faults   func(text string) Fault
 	sockets  map[*socket]struct{}
 	connects []string
+	opened   int
+	more     *sync.Cond // opened has grown
 }
 
 type account struct {
@@ -78,7 +80,9 @@ type message struct {
 
 // New returns a server without users.
 func New() *Server {
-	return &Server{tokens: map[string]int64{}, rooms: map[string]*room{}, sockets: map[*socket]struct{}{}}
+	s := &Server{tokens: map[string]int64{}, rooms: map[string]*room{}, sockets: map[*socket]struct{}{}}
+	s.more = sync.NewCond(&s.mu)
+	return s
 }
 
 // AddUser registers a user with the password "secret-password" and answers a
@@ -192,6 +196,16 @@ func (s *Server) CloseSockets(code int, reason string) {
 	defer s.mu.Unlock()
 	for socket := range s.sockets {
 		socket.closeWith(code, reason)
+	}
+}
+
+// AwaitSockets waits until n sockets have been opened since the start: what is
+// posted from then on goes to the n-th too.
+func (s *Server) AwaitSockets(n int) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	for s.opened < n {
+		s.more.Wait()
 	}
 }
 
