@@ -21,10 +21,12 @@ const (
 // frame is one text frame of the delivery socket.
 type frame struct {
 	kind frameKind
-	// position is where the live messages start.
+	// position is where the live messages start; all before it has been
+	// received once the missed messages have.
 	position string
 	message  Message
-	// prev is the id of the message before this one in the session, or empty.
+	// prev is the id of the message before this one in the session, or a
+	// position before this one that no message follows until it; or empty.
 	prev string
 }
 

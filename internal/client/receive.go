@@ -117,6 +117,9 @@ type receiver struct {
 	// last is the position that everything up to is dealt with; empty before
 	// the server has told one.
 	last string
+	// vouched is the position up to which the connection gives everything, as
+	// the server said at its start.
+	vouched string
 }
 
 // connection receives over one socket until it ends.
@@ -146,6 +149,9 @@ func (r *receiver) connection(ctx context.Context) error {
 }
 
 func (r *receiver) handle(ctx context.Context, f frame) error {
+	if f.position != "" {
+		r.vouched = f.position
+	}
 	switch f.kind {
 	case frameMessage:
 		return r.message(ctx, f)
@@ -174,7 +180,9 @@ func (r *receiver) message(ctx context.Context, f frame) error {
 	case m.ID == "" || r.last == "":
 	case m.ID <= r.last:
 		return nil // a double
-	case f.prev > r.last:
+	case f.prev > max(r.last, r.vouched):
+		// Up to vouched nothing can be missing, and prev may be a mere position
+		// there instead of a message.
 		if err := r.closeGap(ctx, f.prev, m.ID); err != nil {
 			return err
 		}

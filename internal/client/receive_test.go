@@ -26,8 +26,10 @@ type listener struct {
 	ids    []string
 	losses []client.Loss
 	waits  []time.Duration
-	stop   context.CancelFunc
-	done   chan error
+	// positions are what each connection started with.
+	positions []string
+	stop      context.CancelFunc
+	done      chan error
 }
 
 // listen starts to receive. The fields may be read once it has ended.
@@ -36,9 +38,10 @@ func listen(t *testing.T, c *client.Client, uri, after string) *listener {
 	ctx, stop := context.WithCancel(t.Context())
 	l := &listener{stop: stop, done: make(chan error, 1)}
 	options := client.ReceiveOptions{
-		After:   after,
-		OnRetry: func(_ error, wait time.Duration) { l.waits = append(l.waits, wait) },
-		OnLoss:  func(loss client.Loss) { l.losses = append(l.losses, loss) },
+		After:       after,
+		OnConnected: func(position string) { l.positions = append(l.positions, position) },
+		OnRetry:     func(_ error, wait time.Duration) { l.waits = append(l.waits, wait) },
+		OnLoss:      func(loss client.Loss) { l.losses = append(l.losses, loss) },
 	}
 	go func() {
 		l.done <- c.Receive(ctx, uri, options, func(m client.Message) error {
@@ -224,14 +227,14 @@ func TestReceiveReadsTheHistory(t *testing.T) {
 				synctest.Wait()
 				w.CloseSockets(1012, "")
 				synctest.Wait()
-				position := w.Post(w.uri, numbered(2, tt.missed+1)...)
+				w.Post(w.uri, numbered(2, tt.missed+1)...)
 				w.Expire(w.uri, tt.keep)
 				time.Sleep(long)
 				w.Post(w.uri, fmt.Sprint(tt.missed+2))
 				synctest.Wait()
 				l.end(t)
 				wantEqual(t, "texts", l.texts, tt.want)
-				wantEqual(t, "losses", l.losses, []client.Loss{{After: l.ids[0], Before: tt.lossBefore(l.ids, position)}})
+				wantEqual(t, "losses", l.losses, []client.Loss{{After: l.ids[0], Before: tt.lossBefore(l.ids, l.positions[1])}})
 			})
 		})
 	}

@@ -80,9 +80,12 @@ func (s *Server) admit(w http.ResponseWriter, r *http.Request) (*room, bool) {
 	return room, true
 }
 
-// opening is the first frame of a socket, nil if it gets none, and the index of
-// the first message that it delivers. The caller holds the lock.
-func (s *Server) opening(room *room, after string, ids bool) (map[string]any, int) {
+// opening is the first frame of a socket, nil if it gets none, the position in
+// it, and the index of the first message that it delivers. The caller holds the
+// lock.
+func (s *Server) opening(room *room, after string, ids bool) (first map[string]any, position string, next int) {
+	// Another session's event came last: the position is no message of this one.
+	s.lastID++
 	end, position := len(room.messages), messageID(s.lastID)
 	if after != "" {
 		next := slices.IndexFunc(room.messages, func(m message) bool { return m.ID > after })
@@ -90,21 +93,21 @@ func (s *Server) opening(room *room, after string, ids bool) (map[string]any, in
 			next = end
 		}
 		if next < room.readable || end-next > resumeLimit {
-			return map[string]any{"recovered": false, "position": position}, end
+			return map[string]any{"recovered": false, "position": position}, position, end
 		}
-		return map[string]any{"recovered": true, "position": position}, next
+		return map[string]any{"recovered": true, "position": position}, position, next
 	}
 	if ids {
-		return map[string]any{"position": position}, end
+		return map[string]any{"position": position}, position, end
 	}
-	return nil, end
+	return nil, position, end
 }
 
 func (s *Server) deliver(k *socket, room *room, r *http.Request) {
 	after := r.FormValue("after")
 	ids := after != "" || r.FormValue("ids") == "1"
 	s.mu.Lock()
-	first, next := s.opening(room, after, ids)
+	first, position, next := s.opening(room, after, ids)
 	s.sockets[k] = struct{}{}
 	s.opened++
 	s.more.Broadcast()
@@ -121,7 +124,13 @@ func (s *Server) deliver(k *socket, room *room, r *http.Request) {
 		}
 		s.mu.Unlock()
 		for _, m := range pending {
-			if !k.send(m, prev, ids, s.faultOf(m)) {
+			fault, live := s.faultOf(m), m.ID > position
+			if live {
+				prev = max(prev, position)
+			} else if fault == Skip {
+				fault = None
+			}
+			if !k.send(m, prev, ids, fault) {
 				return
 			}
 			prev = m.ID

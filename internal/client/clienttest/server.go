@@ -24,7 +24,7 @@ const (
 	Cut
 	// CutAfter breaks the connection off right after the message.
 	CutAfter
-	// Skip leaves the message out.
+	// Skip leaves the message out, unless a resume has promised it.
 	Skip
 	// Double delivers it twice.
 	Double
