@@ -77,8 +77,8 @@ func pageOf(link *url.URL) *Page {
 	return &page
 }
 
-// Forward reads all messages after an id, oldest first. It ends after the first
-// error.
+// Forward reads all messages after an id, oldest first. Without an id it would
+// begin with the newest page. It ends after the first error.
 func (c *Client) Forward(ctx context.Context, uri, after string) iter.Seq2[Message, error] {
 	return c.pages(ctx, uri, Page{After: after, Limit: pageSize}, func(p HistoryPage) ([]Message, *Page) {
 		return p.Messages, p.Newer
