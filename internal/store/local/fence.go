@@ -184,7 +184,8 @@ func (d *fencedDir) Sync() error {
 
 // fencedLog is a file of the write-ahead log. Errors to write and sync are
 // returned, since the engine passes them on to those who wait for the sync. It
-// then closes the file before it panics.
+// then closes the file before it panics. Errors to preallocate are not for the
+// fence: some file systems cannot, and the engine does without.
 type fencedLog struct {
 	vfs.File
 	fence *fence
@@ -201,11 +202,6 @@ func (l *fencedLog) failed(act string, err error) error {
 func (l *fencedLog) Write(p []byte) (int, error) {
 	n, err := l.File.Write(p)
 	return n, l.failed("write", err)
-}
-
-// Preallocate makes room in the file.
-func (l *fencedLog) Preallocate(offset, length int64) error {
-	return l.failed("make room in", l.File.Preallocate(offset, length))
 }
 
 // Sync syncs the file.
