@@ -142,10 +142,16 @@ func parseDocument(source []byte) document {
 	}
 	for _, tag := range doc.Tags {
 		slices.SortFunc(tag.Operations, func(a, b *operation) int {
-			return cmp.Or(cmp.Compare(a.Path, b.Path), cmp.Compare(a.Method, b.Method))
+			return cmp.Compare(positionOf(source, a), positionOf(source, b))
 		})
 	}
 	return doc
+}
+
+// positionOf says where the source tells of the call: it is in the order of
+// reading, which decoding it loses.
+func positionOf(source []byte, op *operation) int {
+	return bytes.Index(source, []byte(`"operationId": "`+op.OperationID+`"`))
 }
 
 // resolve is node with each {"$ref": "#/a/b"} replaced by what it refers to in
