@@ -6,12 +6,15 @@ import (
 	"net/http"
 
 	"github.com/chatcluster/chatcluster/internal/chat"
+	"github.com/chatcluster/chatcluster/internal/httpauth"
 )
 
 // visitor says who the cookie belongs to, nil for no one. Where that cannot be
-// told it has answered, and ok is false.
+// told it has answered, and ok is false. It asks nothing of the request's
+// origin: protect has done so for forms, by rules that also know browsers which
+// send a form without an Origin.
 func (w *Web) visitor(rw http.ResponseWriter, r *http.Request) (id *chat.Identity, ok bool) {
-	cookie, err := r.Cookie(CookieName)
+	cookie, err := r.Cookie(httpauth.CookieName)
 	if err != nil || cookie.Value == "" {
 		return nil, true
 	}
@@ -30,7 +33,7 @@ func (w *Web) visitor(rw http.ResponseWriter, r *http.Request) (id *chat.Identit
 // the browser drop it.
 func (w *Web) setCookie(rw http.ResponseWriter, r *http.Request, token string, maxAge int) {
 	http.SetCookie(rw, &http.Cookie{
-		Name:     CookieName,
+		Name:     httpauth.CookieName,
 		Value:    token,
 		Path:     "/",
 		MaxAge:   maxAge,

@@ -16,9 +16,6 @@ import (
 //go:embed templates/*.html
 var templateFiles embed.FS
 
-// CookieName is the cookie that carries the token of a log-in.
-const CookieName = "chat_token"
-
 // Options are the settings of a Web.
 type Options struct {
 	// CookieMaxAge is how long a browser keeps a log-in, in whole seconds; zero
