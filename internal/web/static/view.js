@@ -143,10 +143,12 @@ export function showPeople(people) {
   $('people-count').textContent = people.length > 0 ? `${people.filter((p) => p.here).length}` : '';
   $('people-list').replaceChildren(...people.map((p) => {
     const li = element('li', p.here ? '' : 'left');
+    const name = element('span', 'name', p.name);
+    name.dataset.username = p.username;
     const dot = element('span', 'dot');
     dot.setAttribute('role', 'img');
     dot.setAttribute('aria-label', p.here ? 'here' : 'away');
-    li.append(avatar(p.username), element('span', 'name', p.name), dot);
+    li.append(avatar(p.username), name, dot);
     return li;
   }));
 }
