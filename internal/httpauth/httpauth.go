@@ -5,6 +5,7 @@
 package httpauth
 
 import (
+	"fmt"
 	"net/http"
 	"net/url"
 	"slices"
@@ -20,6 +21,10 @@ const CookieName = "chat_token"
 // in the Authorization header.
 const scheme = "Token"
 
+// ErrNoCredentials is the chat.ErrUnauthenticated of a request that names no
+// token, or only one in a cookie that does not count.
+var ErrNoCredentials = fmt.Errorf("no credentials: %w", chat.ErrUnauthenticated)
+
 // Authenticator identifies callers by the token in the Authorization header,
 // or by the page's cookie.
 type Authenticator struct {
@@ -34,8 +39,8 @@ func New(accounts *chat.Accounts, allowedOrigins []string) *Authenticator {
 	return &Authenticator{accounts: accounts, allowedOrigins: allowedOrigins}
 }
 
-// Identify says who sent the request, or chat.ErrUnauthenticated. Further
-// errors are those of the store.
+// Identify says who sent the request, or ErrNoCredentials, or for a dead token
+// chat.ErrUnauthenticated. Further errors are those of the store.
 //
 // A header is written by the caller on purpose, so it counts from everywhere.
 // A cookie is sent by the browser unasked, whichever page made it send the
@@ -49,7 +54,7 @@ func (a *Authenticator) Identify(r *http.Request) (chat.Identity, error) {
 	}
 	cookie, err := r.Cookie(CookieName)
 	if err != nil || cookie.Value == "" || !a.cookieCounts(r) {
-		return chat.Identity{}, chat.ErrUnauthenticated
+		return chat.Identity{}, ErrNoCredentials
 	}
 	return a.accounts.Authenticate(r.Context(), cookie.Value)
 }
@@ -57,9 +62,16 @@ func (a *Authenticator) Identify(r *http.Request) (chat.Identity, error) {
 func (a *Authenticator) cookieCounts(r *http.Request) bool {
 	safe := (r.Method == http.MethodGet || r.Method == http.MethodHead) && r.Header.Get("Upgrade") == ""
 	if safe && r.Header.Get("Origin") == "" {
-		return true
+		return !embeddedElsewhere(r)
 	}
 	return OriginAllowed(r, a.allowedOrigins)
+}
+
+// embeddedElsewhere reports whether the browser says that another site's page
+// fetches this as a part of itself. Following a link from another site to a
+// page of ours is no such thing.
+func embeddedElsewhere(r *http.Request) bool {
+	return r.Header.Get("Sec-Fetch-Site") == "cross-site" && r.Header.Get("Sec-Fetch-Mode") != "navigate"
 }
 
 // headerToken is the token of "Authorization: Token …". A header of another

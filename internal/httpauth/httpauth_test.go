@@ -40,6 +40,8 @@ func TestIdentify(t *testing.T) {
 		cookie  string
 		origin  string
 		upgrade bool
+		site    string
+		mode    string
 		want    error
 	}{
 		{name: "header", header: "Token " + liveToken},
@@ -49,8 +51,10 @@ func TestIdentify(t *testing.T) {
 		{name: "header without token", header: "Token", cookie: liveToken, origin: "http://chat.test", want: chat.ErrUnauthenticated},
 		{name: "dead header beside a good cookie", header: "Token beef", cookie: liveToken, origin: "http://chat.test", want: chat.ErrUnauthenticated},
 		{name: "other scheme beside a good cookie", header: "Basic YTpi", cookie: liveToken, origin: "http://chat.test"},
-		{name: "other scheme", header: "Bearer " + liveToken, want: chat.ErrUnauthenticated},
-		{name: "nothing", want: chat.ErrUnauthenticated},
+		{name: "other scheme", header: "Bearer " + liveToken, want: httpauth.ErrNoCredentials},
+		{name: "nothing", want: httpauth.ErrNoCredentials},
+		{name: "cookie on an image of a foreign page", cookie: liveToken, site: "cross-site", mode: "no-cors", want: httpauth.ErrNoCredentials},
+		{name: "cookie on a link from a foreign page", cookie: liveToken, site: "cross-site", mode: "navigate"},
 		{name: "cookie on a plain read", cookie: liveToken},
 		{name: "cookie on a write without origin", method: http.MethodPost, cookie: liveToken, want: chat.ErrUnauthenticated},
 		{name: "cookie on a socket without origin", cookie: liveToken, upgrade: true, want: chat.ErrUnauthenticated},
@@ -77,6 +81,8 @@ func TestIdentify(t *testing.T) {
 			}
 			set("Authorization", tt.header)
 			set("Origin", tt.origin)
+			set("Sec-Fetch-Site", tt.site)
+			set("Sec-Fetch-Mode", tt.mode)
 			if tt.cookie != "" {
 				r.AddCookie(&http.Cookie{Name: httpauth.CookieName, Value: tt.cookie})
 			}
