@@ -3,12 +3,14 @@ package browser_test
 import (
 	"context"
 	"fmt"
+	"net/http"
 	"os"
 	"os/exec"
 	"path/filepath"
 	"testing"
 	"time"
 
+	"github.com/chromedp/cdproto/input"
 	"github.com/chromedp/cdproto/runtime"
 	"github.com/chromedp/chromedp"
 )
@@ -51,7 +53,7 @@ func startBrowser(t *testing.T) context.Context {
 		cancel()
 		stop()
 	})
-	if err := chromedp.Run(browser); err != nil {
+	if err := chromedp.Do(browser); err != nil {
 		t.Fatalf("start %s: %v", path, err)
 	}
 	return browser
@@ -83,14 +85,14 @@ func newVisitor(t *testing.T, browser context.Context, site, name string) *visit
 	ctx, cancel := chromedp.NewContext(browser, chromedp.WithNewBrowserContext())
 	t.Cleanup(cancel)
 	v := &visitor{t: t, name: name, site: site, ctx: ctx}
-	if err := chromedp.Run(ctx); err != nil {
-		t.Fatalf("%s opens a window: %v", name, err)
-	}
-	chromedp.ListenTarget(ctx, func(event any) {
+	err := chromedp.Listen(ctx, func(event any) {
 		if thrown, ok := event.(*runtime.EventExceptionThrown); ok {
-			t.Errorf("a script of %s's page failed: %v", name, thrown.ExceptionDetails)
+			t.Errorf("a script of %s's page failed: %s", name, describe(thrown.ExceptionDetails))
 		}
 	})
+	if err != nil {
+		t.Fatalf("%s opens a window: %v", name, err)
+	}
 	t.Cleanup(func() {
 		if t.Failed() {
 			t.Logf("%s saw: %s", name, v.screenshot("failed"))
@@ -100,19 +102,31 @@ func newVisitor(t *testing.T, browser context.Context, site, name string) *visit
 }
 
 // do takes steps, which together have stepTimeout.
-func (v *visitor) do(what string, steps ...chromedp.Action) {
+func (v *visitor) do(what string, steps ...chromedp.Action[chromedp.Void]) {
 	v.t.Helper()
 	ctx, cancel := context.WithTimeout(v.ctx, stepTimeout)
 	defer cancel()
-	if err := chromedp.Run(ctx, steps...); err != nil {
+	if err := chromedp.Do(ctx, steps...); err != nil {
 		v.t.Fatalf("%s %s: %v", v.name, what, err)
 	}
+}
+
+// reads is the value of a JavaScript expression on the page.
+func reads[T any](v *visitor, what, expression string) T {
+	v.t.Helper()
+	ctx, cancel := context.WithTimeout(v.ctx, stepTimeout)
+	defer cancel()
+	value, err := chromedp.Run(ctx, chromedp.Evaluate[T](expression, chromedp.EvalAwaitPromise))
+	if err != nil {
+		v.t.Fatalf("%s %s: %v", v.name, what, err)
+	}
+	return value
 }
 
 // sees waits until the JavaScript expression is true on the page.
 func (v *visitor) sees(what, expression string) {
 	v.t.Helper()
-	v.do("waits to see "+what, chromedp.Poll(expression, nil, chromedp.WithPollingInterval(50*time.Millisecond)))
+	v.do("waits to see "+what, chromedp.Poll[chromedp.Void](expression, chromedp.WithPollingInterval(50*time.Millisecond)))
 }
 
 // signUp makes an account, which also logs in.
@@ -141,6 +155,33 @@ func (v *visitor) logIn(password string) {
 	)
 }
 
+// openSession opens a new session and returns its code.
+func (v *visitor) openSession() string {
+	v.t.Helper()
+	v.do("opens a session", chromedp.Click("#new-session"), chromedp.WaitVisible("#uri"))
+	v.seesPerson(v.name)
+	return reads[string](v, "reads the code", `document.getElementById('uri').textContent`)
+}
+
+// joinSession joins a session by its code.
+func (v *visitor) joinSession(uri string) {
+	v.t.Helper()
+	v.do("joins by the code", chromedp.SendKeys("#join-uri", uri+"\r"), chromedp.WaitVisible("#message"))
+	v.seesPerson(v.name)
+}
+
+// createRoom makes a room by the API, with the page's own log-in.
+func (v *visitor) createRoom(title string) {
+	v.t.Helper()
+	status := reads[int](v, "makes room "+title, fmt.Sprintf(`fetch('/api/admin/rooms/', {
+		method: 'POST', headers: {'Content-Type': 'application/json'}, body: JSON.stringify({title: %q}),
+	}).then(r => r.status)`, title))
+	if status != http.StatusCreated {
+		v.t.Fatalf("%s makes room %s: got status %d, want 201", v.name, title, status)
+	}
+	v.do("reloads", chromedp.Reload(), chromedp.WaitVisible("#new-session"))
+}
+
 // openRoom opens a listed room by its title, and waits until it is joined.
 func (v *visitor) openRoom(title string) {
 	v.t.Helper()
@@ -151,7 +192,7 @@ func (v *visitor) openRoom(title string) {
 // say sends a message to the open conversation.
 func (v *visitor) say(text string) {
 	v.t.Helper()
-	v.do("says "+text, chromedp.SendKeys("#message", text+"\r"))
+	v.do("says "+text, chromedp.SendKeys("#message", text), chromedp.Func(pressEnter))
 }
 
 // hears waits for a message that the server has acknowledged.
@@ -170,6 +211,9 @@ func (v *visitor) seesNotice(text string) {
 // seesPerson waits until someone is here by the list of people.
 func (v *visitor) seesPerson(name string) { v.t.Helper(); v.seesPresence(name, true) }
 
+// seesAway waits until someone has left by the list of people.
+func (v *visitor) seesAway(name string) { v.t.Helper(); v.seesPresence(name, false) }
+
 func (v *visitor) seesPresence(name string, isHere bool) {
 	v.t.Helper()
 	v.sees(fmt.Sprintf("%s here: %v", name, isHere), fmt.Sprintf(
@@ -185,14 +229,30 @@ func (v *visitor) screenshot(name string) string {
 		dir = os.TempDir()
 	}
 	path := filepath.Join(dir, fmt.Sprintf("chat-%s-%s.png", v.name, name))
-	var png []byte
 	ctx, cancel := context.WithTimeout(v.ctx, stepTimeout)
 	defer cancel()
-	if err := chromedp.Run(ctx, chromedp.CaptureScreenshot(&png)); err != nil {
+	png, err := chromedp.Run(ctx, chromedp.CaptureScreenshot())
+	if err != nil {
 		return "no screenshot: " + err.Error()
 	}
 	if err := os.WriteFile(path, png, 0o600); err != nil {
 		return "no screenshot: " + err.Error()
 	}
 	return path
+}
+
+// pressEnter is one key event, as a keyboard makes it: a page that prevents its
+// default gets no line break. (The "\r" of SendKeys is two independent events.)
+func pressEnter(ctx context.Context, _ *chromedp.Target) error {
+	_, err := chromedp.Call(ctx, input.DispatchKeyEvent, input.DispatchKeyEventParams{
+		Type: "keyDown", Key: "Enter", Code: "Enter", Text: "\r", WindowsVirtualKeyCode: 13,
+	})
+	return err
+}
+
+func describe(d *runtime.ExceptionDetails) string {
+	if d.Exception != nil && d.Exception.Description != "" {
+		return d.Exception.Description
+	}
+	return d.Text
 }

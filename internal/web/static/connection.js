@@ -17,6 +17,9 @@ const MESSAGE = 0;
 const ENTER = 4;
 const LEAVE = 5;
 
+// PASSING are the errors after which the same command may succeed.
+const PASSING = new Set(['RATE_LIMITED', 'UNAVAILABLE']);
+
 // backoff is how long to wait before try number `attempt`, in ms. It is spread
 // over the whole range, so that those whom a server lost do not return at once.
 export function backoff(attempt, random) {
@@ -36,7 +39,7 @@ export class Connection {
 
   // handlers: onStatus(state, delay), onJoined(ref, {id, title, recovered}),
   // onMessage(ref, frame), onNotice(ref, frame, entered), onUsers(ref, users),
-  // onSent(ref, key, id), onLost(ref), onError(command, error).
+  // onSent(ref, key, id), onLost(ref), onError(command, frame).
   constructor(url, handlers) {
     this.#url = url;
     this.#handlers = handlers;
@@ -166,7 +169,7 @@ export class Connection {
     }
     if ('join' in frame) this.#joined(frame);
     else if ('ack' in frame) this.#acknowledged(frame);
-    else if ('leave' in frame) this.#left(frame);
+    else if ('leave' in frame) this.#answered('leave');
     else if ('error' in frame) this.#refused(frame);
   }
 
@@ -200,22 +203,39 @@ export class Connection {
     this.#answered('send');
   }
 
-  #left(frame) {
-    const room = this.#byID(Number(frame.leave));
-    if (room) {
-      // Not our doing: we were put out.
-      this.#rooms.delete(room.ref);
-      this.#handlers.onLost(room.ref);
-    }
-    this.#answered('leave');
-  }
-
   #refused(frame) {
+    if (frame.room) {
+      this.#lost(frame.room);
+      return;
+    }
     const command = this.#inFlight;
     if (!command) return;
+    if (PASSING.has(frame.error) && (command.name === 'send' || command.name === 'join')) {
+      this.#again(command, frame.retry_after);
+      return;
+    }
     if (command.name === 'join') this.#rooms.delete(command.ref);
-    this.#handlers.onError(command, frame.error);
+    this.#handlers.onError(command, frame);
     this.#answered(command.name);
+  }
+
+  // again repeats a command, under its key, after some seconds. Nothing else
+  // goes before, so that messages stay in their order.
+  #again(command, seconds = 2) {
+    clearTimeout(this.#deadline);
+    this.#deadline = setTimeout(() => {
+      this.#queue.unshift(command);
+      this.#inFlight = null;
+      this.#next();
+    }, (seconds + Math.random()) * 1000);
+  }
+
+  // lost tells that the server has put us out.
+  #lost(id) {
+    const room = this.#byID(id);
+    if (!room) return;
+    this.#rooms.delete(room.ref);
+    this.#handlers.onLost(room.ref);
   }
 
   #live(frame) {

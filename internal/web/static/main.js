@@ -35,7 +35,10 @@ async function refreshLists() {
   const [rooms, sessions] = await Promise.all([api.rooms(), api.sessions()]);
   listed = { rooms, sessions };
   showLists();
-  if (open) showPeople();
+  if (open) {
+    view.showTitle(titleOf(open));
+    showPeople();
+  }
 }
 
 function showLists() {
@@ -122,6 +125,7 @@ async function load(c, older) {
   }
 }
 
+const nameOf = (c, username) => Object.values(c.users).find((u) => u.username === username)?.name ?? username;
 const displayName = (user) => `${user.first_name} ${user.last_name}`.trim() || user.username;
 
 // The socket
@@ -152,7 +156,7 @@ const connection = new Connection(`${location.origin.replace(/^http/, 'ws')}/cha
   onMessage(ref, frame) {
     const c = conversations.get(ref);
     const isNew = c.timeline.add({
-      id: frame.id, username: frame.username, name: c.users[frame.user_id]?.name, text: frame.message, time: new Date(frame.time),
+      id: frame.id, username: frame.username, name: nameOf(c, frame.username), text: frame.message, time: new Date(frame.time),
     });
     if (isNew) changed(c, frame.username !== me);
   },
@@ -180,25 +184,21 @@ const connection = new Connection(`${location.origin.replace(/^http/, 'ws')}/cha
 
   onLost(ref) {
     const c = conversations.get(ref);
-    conversations.delete(ref);
-    if (c === open) location.hash = '';
     view.showStatus(`You are no longer in “${titleOf(c)}”.`);
+    close(c);
     attempt(refreshLists);
   },
 
-  onError(command, error) {
-    if (error === 'USER_HAS_TO_LOGIN') {
-      logIn();
-      return;
-    }
+  onError(command, frame) {
     const c = conversations.get(command.ref);
-    if (command.name === 'send') {
-      c.timeline.fail(command.key, explain(error));
+    if (frame.error === 'USER_HAS_TO_LOGIN') logIn();
+    else if (!c) return;
+    else if (command.name === 'send') {
+      c.timeline.fail(command.key, explain(frame));
       changed(c, false);
     } else if (command.name === 'join') {
-      conversations.delete(command.ref);
-      if (c === open) location.hash = '';
-      view.showStatus(explain(error));
+      view.showStatus(explain(frame));
+      close(c);
     }
   },
 });
@@ -208,7 +208,13 @@ const EXPLANATIONS = {
   ROOM_ACCESS_DENIED: 'You may not enter this conversation. A session must be joined by its code first.',
 };
 
-const explain = (error) => EXPLANATIONS[error] ?? error;
+const explain = (frame) => frame.detail ?? EXPLANATIONS[frame.error] ?? frame.error;
+
+// close forgets a conversation that is no longer joined.
+function close(c) {
+  conversations.delete(c.ref);
+  if (c === open) location.hash = '';
+}
 
 function logIn() { location.assign('/login/?next=/'); }
 
@@ -267,8 +273,7 @@ view.listen({
 
   onLeave() {
     connection.leave(open.ref);
-    conversations.delete(open.ref);
-    location.hash = '';
+    close(open);
   },
 
   onBack() { location.hash = ''; },
