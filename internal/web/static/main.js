@@ -56,7 +56,7 @@ function showLists() {
 
 function sessionTitle(session) {
   if (session.title) return session.title;
-  const others = session.members.map((m) => m.username).filter((name) => name !== me);
+  const others = session.members.filter((m) => m.username !== me).map(displayName);
   return others.length > 0 ? others.join(', ') : 'Only you so far';
 }
 
@@ -92,8 +92,9 @@ function showTimeline() {
 function showPeople() {
   const people = new Map(Object.values(open.users).map((u) => [u.username, { username: u.username, name: u.name, here: !u.left }]));
   const session = listed.sessions.find((s) => s.uri === open.ref);
-  for (const { username, first_name: first, last_name: last } of session?.members ?? []) {
-    if (!people.has(username)) people.set(username, { username, name: `${first} ${last}`.trim() || username, here: false });
+  for (const member of session?.members ?? []) {
+    const { username } = member;
+    if (!people.has(username)) people.set(username, { username, name: displayName(member), here: false });
   }
   view.showPeople([...people.values()].sort((a, b) => b.here - a.here || a.name.localeCompare(b.name)));
 }

@@ -62,7 +62,7 @@ export function showConversation(conversation) {
   $('messages').replaceChildren();
   $('older').hidden = $('jump').hidden = true;
   $('send-error').textContent = '';
-  $('people').hidden = !isOpen || $('people-toggle').getAttribute('aria-expanded') !== 'true';
+  togglePeople($('people-toggle').getAttribute('aria-expanded') === 'true');
 }
 
 export function showTitle(title) {
@@ -163,8 +163,12 @@ export function showSendError(text) { $('send-error').textContent = text; }
 export function focusMessage() { $('message').focus(); }
 export function clearJoin() { $('join-uri').value = ''; }
 
+// Where there is room, people are shown from the start; elsewhere they would
+// cover the messages.
+const hasRoomForPeople = matchMedia('(min-width: 60rem)');
+
 function togglePeople(isOpen) {
-  $('people').hidden = !isOpen;
+  $('people').hidden = !isOpen || $('people-toggle').hidden;
   $('people-toggle').setAttribute('aria-expanded', String(isOpen));
 }
 
@@ -210,6 +214,9 @@ export function listen(handlers) {
     event.preventDefault();
     submit();
   });
-  // Where there is room, people are shown from the start.
-  $('people-toggle').setAttribute('aria-expanded', String(matchMedia('(min-width: 75rem)').matches));
+  document.addEventListener('keydown', (event) => {
+    if (event.key === 'Escape' && !hasRoomForPeople.matches) togglePeople(false);
+  });
+  hasRoomForPeople.addEventListener('change', () => togglePeople(hasRoomForPeople.matches));
+  $('people-toggle').setAttribute('aria-expanded', String(hasRoomForPeople.matches));
 }
