@@ -4,12 +4,11 @@ import (
 	"context"
 	"fmt"
 	"math/rand/v2"
+	"os"
 	"path/filepath"
 	"sync"
 	"sync/atomic"
 	"testing"
-
-	"os"
 
 	"github.com/chatcluster/chatcluster/internal/chat"
 	"github.com/chatcluster/chatcluster/internal/log/local"
@@ -83,7 +82,7 @@ func BenchmarkRawGroupCommit(b *testing.B) {
 	}
 }
 
-// BenchmarkRead reads pages of 100 records from the cache and from the file.
+// BenchmarkRead reads pages of up to 100 records from the cache and from the file.
 func BenchmarkRead(b *testing.B) {
 	for _, source := range []struct {
 		name  string
@@ -106,9 +105,8 @@ func BenchmarkRead(b *testing.B) {
 			b.ReportAllocs()
 			b.ResetTimer()
 			for range b.N {
-				page, err := l.Read(context.Background(), messages, rand.Int64N(9_900), 21_500)
-				if err != nil || len(page.Records) != 100 {
-					b.Fatal(len(page.Records), err)
+				if _, err := l.Read(context.Background(), messages, rand.Int64N(9_900), 21_500); err != nil {
+					b.Fatal(err)
 				}
 			}
 		})

@@ -102,7 +102,7 @@ func (f *fault) openDir(dir string, opts *pebble.Options) (_ *pebble.DB, _ io.Cl
 	if _, err := checkFormat(disk, dir); err != nil {
 		return nil, nil, err
 	}
-	if err := disk.MkdirAll(dir, 0o700); err != nil {
+	if err := makeDir(disk, dir); err != nil {
 		return nil, nil, err
 	}
 	lock, err := pebble.LockDirectory(dir, disk)
@@ -199,6 +199,22 @@ func settle(disk vfs.FS, dir, path string) error {
 		return err
 	}
 	return syncDir(disk, dir)
+}
+
+// makeDir makes the directory, and its parents, if they are missing, durably: a
+// store that is synced must not vanish with the entry of its directory.
+func makeDir(disk vfs.FS, dir string) error {
+	if _, err := disk.Stat(dir); !errors.Is(err, fs.ErrNotExist) {
+		return err
+	}
+	parent := filepath.Dir(dir)
+	if err := makeDir(disk, parent); err != nil {
+		return err
+	}
+	if err := disk.MkdirAll(dir, 0o700); err != nil {
+		return err
+	}
+	return syncDir(disk, parent)
 }
 
 func syncDir(disk vfs.FS, dir string) error {
