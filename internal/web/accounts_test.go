@@ -11,8 +11,11 @@ import (
 	localstore "github.com/chatcluster/chatcluster/internal/store/local"
 )
 
-// failedLogins is how many log-ins may fail before there are too many.
-const failedLogins = 5
+const (
+	// failedLogins is how many log-ins may fail before there are too many.
+	failedLogins = 5
+	tokenTTL     = time.Hour
+)
 
 // newAccounts returns Accounts over the embedded adapters.
 func newAccounts(t *testing.T) *chat.Accounts {
@@ -36,7 +39,7 @@ func newAccounts(t *testing.T) *chat.Accounts {
 		}
 	})
 	return chat.NewAccounts(store, chat.NewPublisher(log), chat.AccountsOptions{
-		TokenTTL:         time.Hour,
+		TokenTTL:         tokenTTL,
 		LoginsPerAccount: chat.Rate{PerSecond: 0.001, Burst: failedLogins},
 		Now:              time.Now,
 	})

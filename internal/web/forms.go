@@ -110,7 +110,12 @@ func (w *Web) enter(rw http.ResponseWriter, r *http.Request, f form) {
 		w.formError(rw, r, f, err)
 		return
 	}
-	w.setCookie(rw, r, token, int(w.options.CookieMaxAge.Seconds()))
+	id, err := w.accounts.Authenticate(r.Context(), token)
+	if err != nil {
+		w.fail(rw, r, f.Title, err)
+		return
+	}
+	setCookie(rw, r, token, int(id.Token.Expires.Sub(id.Token.Created).Seconds()))
 	http.Redirect(rw, r, localPath(r.PostForm.Get("next")), http.StatusSeeOther)
 }
 
@@ -125,7 +130,7 @@ func (w *Web) logout(rw http.ResponseWriter, r *http.Request) {
 			return
 		}
 	}
-	w.setCookie(rw, r, "", -1)
+	setCookie(rw, r, "", -1)
 	http.Redirect(rw, r, "/login/", http.StatusSeeOther)
 }
 

@@ -4,23 +4,18 @@ import (
 	"bytes"
 	"errors"
 	"net/http"
+	"strings"
 
 	"github.com/chatcluster/chatcluster/internal/chat"
 	"github.com/chatcluster/chatcluster/internal/httpauth"
 )
 
-// visitor says who the cookie belongs to, nil for no one. Where that cannot be
-// told it has answered, and ok is false. It asks nothing of the request's
-// origin: protect has done so for forms, by rules that also know browsers which
-// send a form without an Origin.
+// visitor says who the request is from, nil for no one. Where that cannot be
+// told it has answered, and ok is false.
 func (w *Web) visitor(rw http.ResponseWriter, r *http.Request) (id *chat.Identity, ok bool) {
-	cookie, err := r.Cookie(httpauth.CookieName)
-	if err != nil || cookie.Value == "" {
-		return nil, true
-	}
-	found, err := w.accounts.Authenticate(r.Context(), cookie.Value)
+	found, err := w.auth.Identify(r)
 	switch {
-	case errors.Is(err, chat.ErrUnauthenticated):
+	case errors.Is(err, httpauth.ErrNoCredentials), errors.Is(err, chat.ErrUnauthenticated):
 		return nil, true
 	case err != nil:
 		w.fail(rw, r, "authenticate visitor", err)
@@ -31,14 +26,15 @@ func (w *Web) visitor(rw http.ResponseWriter, r *http.Request) (id *chat.Identit
 
 // setCookie sets the log-in's cookie, or with a negative maxAge (seconds) has
 // the browser drop it.
-func (w *Web) setCookie(rw http.ResponseWriter, r *http.Request, token string, maxAge int) {
+func setCookie(rw http.ResponseWriter, r *http.Request, token string, maxAge int) {
 	http.SetCookie(rw, &http.Cookie{
 		Name:     httpauth.CookieName,
 		Value:    token,
 		Path:     "/",
 		MaxAge:   maxAge,
 		HttpOnly: true,
-		Secure:   w.options.IsSecure(r),
+		// The browser's Origin tells of TLS that ends at a proxy.
+		Secure:   r.TLS != nil || strings.HasPrefix(r.Header.Get("Origin"), "https://"),
 		SameSite: http.SameSiteLaxMode,
 	})
 }

@@ -6,7 +6,6 @@ import (
 	"log/slog"
 	"net"
 	"net/http"
-	"time"
 
 	"github.com/gorilla/mux"
 
@@ -16,17 +15,17 @@ import (
 //go:embed templates/*.html
 var templateFiles embed.FS
 
+// Authenticator says who sent a request. Its errors are
+// httpauth.ErrNoCredentials, chat.ErrUnauthenticated and those of the store.
+type Authenticator interface {
+	Identify(r *http.Request) (chat.Identity, error)
+}
+
 // Options are the settings of a Web.
 type Options struct {
-	// CookieMaxAge is how long a browser keeps a log-in, in whole seconds; zero
-	// is until the browser is closed. The token's own lifetime holds as well.
-	CookieMaxAge time.Duration
 	// ClientAddr is the network address that failed log-ins are counted by; nil
 	// is the host of the connection's peer.
 	ClientAddr func(*http.Request) string
-	// IsSecure says whether the browser's own connection is TLS, whatever ends
-	// it; nil is whether this server ends it.
-	IsSecure func(*http.Request) bool
 	// Logger is told of errors that are not the visitor's; nil is slog.Default.
 	Logger *slog.Logger
 }
@@ -34,24 +33,23 @@ type Options struct {
 // Web serves the pages.
 type Web struct {
 	accounts *chat.Accounts
+	auth     Authenticator
 	options  Options
 	pages    *template.Template
 	assets   assets
 }
 
 // New returns a Web for the accounts.
-func New(accounts *chat.Accounts, o Options) *Web {
+func New(accounts *chat.Accounts, auth Authenticator, o Options) *Web {
 	if o.ClientAddr == nil {
 		o.ClientAddr = peerHost
-	}
-	if o.IsSecure == nil {
-		o.IsSecure = func(r *http.Request) bool { return r.TLS != nil }
 	}
 	if o.Logger == nil {
 		o.Logger = slog.Default()
 	}
 	return &Web{
 		accounts: accounts,
+		auth:     auth,
 		options:  o,
 		// What is embedded parses, or no test of this package passes.
 		pages:  template.Must(template.ParseFS(templateFiles, "templates/*.html")),

@@ -7,25 +7,25 @@ import (
 	"net/url"
 	"strings"
 	"testing"
-	"time"
 
 	"github.com/gorilla/mux"
 
 	"github.com/chatcluster/chatcluster/internal/chat"
+	"github.com/chatcluster/chatcluster/internal/httpauth"
 	"github.com/chatcluster/chatcluster/internal/web"
 )
 
 const password = "correct horse"
 
 // newSite serves a Web whose only user is amir.
-func newSite(t *testing.T, o web.Options) (*httptest.Server, *chat.Accounts) {
+func newSite(t *testing.T) (*httptest.Server, *chat.Accounts) {
 	t.Helper()
 	accounts := newAccounts(t)
 	if _, err := accounts.Register(t.Context(), chat.NewUser{Username: "amir", Password: password, FirstName: "Amir", LastName: "S"}); err != nil {
 		t.Fatal(err)
 	}
 	router := mux.NewRouter()
-	web.New(accounts, o).Register(router)
+	web.New(accounts, httpauth.New(accounts, nil), web.Options{}).Register(router)
 	server := httptest.NewServer(router)
 	t.Cleanup(server.Close)
 	return server, accounts
@@ -55,7 +55,11 @@ func get(t *testing.T, client *http.Client, target string) (*http.Response, stri
 // post sends a form as the site's own page would.
 func post(t *testing.T, client *http.Client, target string, form url.Values) (*http.Response, string) {
 	t.Helper()
-	return postFrom(t, client, target, form, map[string]string{"Sec-Fetch-Site": "same-origin"})
+	u, err := url.Parse(target)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return postFrom(t, client, target, form, map[string]string{"Sec-Fetch-Site": "same-origin", "Origin": u.Scheme + "://" + u.Host})
 }
 
 func postFrom(t *testing.T, client *http.Client, target string, form url.Values, header map[string]string) (*http.Response, string) {
@@ -83,7 +87,7 @@ func logIn(t *testing.T, site string) *http.Client {
 }
 
 func TestChatPageAsksForLogin(t *testing.T) {
-	site, _ := newSite(t, web.Options{})
+	site, _ := newSite(t)
 	response, _ := get(t, browser(t), site.URL+"/")
 	if got := response.StatusCode; got != http.StatusFound {
 		t.Errorf("status: got %d, want 302", got)
@@ -94,7 +98,7 @@ func TestChatPageAsksForLogin(t *testing.T) {
 }
 
 func TestChatPageNamesTheVisitor(t *testing.T) {
-	site, _ := newSite(t, web.Options{})
+	site, _ := newSite(t)
 	response, page := get(t, logIn(t, site.URL), site.URL+"/")
 	if response.StatusCode != http.StatusOK {
 		t.Fatalf("status: got %d, want 200", response.StatusCode)
@@ -107,7 +111,7 @@ func TestChatPageNamesTheVisitor(t *testing.T) {
 }
 
 func TestPagesProtectThemselves(t *testing.T) {
-	site, _ := newSite(t, web.Options{})
+	site, _ := newSite(t)
 	for _, path := range []string{"/", "/login/", "/signup/", "/static/main.js", "/static/none"} {
 		t.Run(path, func(t *testing.T) {
 			response, _ := get(t, browser(t), site.URL+path)
@@ -127,7 +131,7 @@ func TestPagesProtectThemselves(t *testing.T) {
 }
 
 func TestPagesKeepToTheirPolicy(t *testing.T) {
-	site, _ := newSite(t, web.Options{})
+	site, _ := newSite(t)
 	member := logIn(t, site.URL)
 	pages := map[string]*http.Client{"/": member, "/login/": browser(t), "/signup/": browser(t)}
 	for path, client := range pages {
@@ -141,33 +145,31 @@ func TestPagesKeepToTheirPolicy(t *testing.T) {
 }
 
 func TestCookie(t *testing.T) {
+	site, accounts := newSite(t)
 	tests := []struct {
 		name       string
-		options    web.Options
+		origin     string
 		wantSecure bool
-		wantMaxAge int
 	}{
-		{name: "plain"},
-		{name: "TLS ends here or before", options: web.Options{IsSecure: func(*http.Request) bool { return true }}, wantSecure: true},
-		{name: "kept", options: web.Options{CookieMaxAge: time.Hour}, wantMaxAge: 3600},
+		{name: "plain", origin: site.URL},
+		{name: "TLS that ends at a proxy", origin: strings.Replace(site.URL, "http:", "https:", 1), wantSecure: true},
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
-			site, accounts := newSite(t, tt.options)
-			response, _ := post(t, browser(t), site.URL+"/login/", loginForm())
+			response, _ := postFrom(t, browser(t), site.URL+"/login/", loginForm(), map[string]string{"Origin": tt.origin})
 			cookies := response.Cookies()
 			if len(cookies) != 1 {
 				t.Fatalf("cookies: got %v, want one", cookies)
 			}
 			c := cookies[0]
-			if c.Name != "chat_token" || c.Path != "/" || !c.HttpOnly || c.SameSite != http.SameSiteLaxMode {
+			if c.Name != "chat_token" || c.Path != "/" || c.Domain != "" || !c.HttpOnly || c.SameSite != http.SameSiteLaxMode {
 				t.Errorf("cookie: got %v, want chat_token; Path=/; HttpOnly; SameSite=Lax", c)
 			}
 			if c.Secure != tt.wantSecure {
 				t.Errorf("Secure: got %v, want %v", c.Secure, tt.wantSecure)
 			}
-			if c.MaxAge != tt.wantMaxAge {
-				t.Errorf("Max-Age: got %d, want %d", c.MaxAge, tt.wantMaxAge)
+			if got, want := c.MaxAge, int(tokenTTL.Seconds()); got != want {
+				t.Errorf("Max-Age: got %d, want %d", got, want)
 			}
 			if id, err := accounts.Authenticate(t.Context(), c.Value); err != nil || id.User.Username != "amir" {
 				t.Errorf("token: got %q, %v, want amir's", id.User.Username, err)
@@ -177,7 +179,7 @@ func TestCookie(t *testing.T) {
 }
 
 func TestNextIsLocal(t *testing.T) {
-	site, _ := newSite(t, web.Options{})
+	site, _ := newSite(t)
 	tests := []struct{ name, next, want string }{
 		{"none", "", "/"},
 		{"path", "/docs/", "/docs/"},
@@ -213,7 +215,7 @@ func TestNextIsLocal(t *testing.T) {
 }
 
 func TestFormsOfOtherSitesAreRefused(t *testing.T) {
-	site, _ := newSite(t, web.Options{})
+	site, _ := newSite(t)
 	host := strings.TrimPrefix(site.URL, "http://")
 	tests := []struct {
 		name   string
@@ -247,7 +249,7 @@ func TestFormsOfOtherSitesAreRefused(t *testing.T) {
 }
 
 func TestFormsTellWhatIsWrong(t *testing.T) {
-	site, _ := newSite(t, web.Options{})
+	site, _ := newSite(t)
 	tests := []struct {
 		name, path string
 		form       url.Values
@@ -297,7 +299,7 @@ func TestFormsTellWhatIsWrong(t *testing.T) {
 }
 
 func TestSignupLogsIn(t *testing.T) {
-	site, accounts := newSite(t, web.Options{})
+	site, accounts := newSite(t)
 	client := browser(t)
 	response, _ := post(t, client, site.URL+"/signup/", url.Values{
 		"username": {"bea"}, "password": {password}, "email": {"bea@mail.example"}, "first_name": {"Bea"}, "next": {"/?x=1"},
@@ -318,7 +320,7 @@ func TestSignupLogsIn(t *testing.T) {
 }
 
 func TestLogoutEndsTheToken(t *testing.T) {
-	site, accounts := newSite(t, web.Options{})
+	site, accounts := newSite(t)
 	client := logIn(t, site.URL)
 	home, err := url.Parse(site.URL)
 	if err != nil {
@@ -341,7 +343,7 @@ func TestLogoutEndsTheToken(t *testing.T) {
 }
 
 func TestTooManyFailedLogins(t *testing.T) {
-	site, _ := newSite(t, web.Options{})
+	site, _ := newSite(t)
 	form := url.Values{"username": {"amir"}, "password": {"wrong"}}
 	for range failedLogins {
 		if response, _ := post(t, browser(t), site.URL+"/login/", form); response.StatusCode != http.StatusBadRequest {
@@ -358,7 +360,7 @@ func TestTooManyFailedLogins(t *testing.T) {
 }
 
 func TestLargeFormIsRefused(t *testing.T) {
-	site, _ := newSite(t, web.Options{})
+	site, _ := newSite(t)
 	response, _ := post(t, browser(t), site.URL+"/login/", url.Values{"username": {strings.Repeat("a", 1<<20)}})
 	if got := response.StatusCode; got != http.StatusRequestEntityTooLarge {
 		t.Errorf("status: got %d, want 413", got)
@@ -366,7 +368,7 @@ func TestLargeFormIsRefused(t *testing.T) {
 }
 
 func TestStaticFiles(t *testing.T) {
-	site, _ := newSite(t, web.Options{})
+	site, _ := newSite(t)
 	client := browser(t)
 	tests := []struct{ path, wantType string }{
 		{"/static/main.js", "text/javascript; charset=utf-8"},

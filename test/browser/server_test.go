@@ -1,15 +1,10 @@
 package browser_test
 
 import (
-	"bufio"
-	"fmt"
-	"net/http"
 	"os"
-	"os/exec"
-	"path/filepath"
-	"strings"
 	"testing"
-	"time"
+
+	"github.com/chatcluster/chatcluster/test/chatdtest"
 )
 
 const (
@@ -17,24 +12,22 @@ const (
 	adminPassword = "a password of the administrator"
 )
 
+func TestMain(m *testing.M) {
+	code := m.Run()
+	chatdtest.RemoveBinaries()
+	os.Exit(code)
+}
+
+// startServer runs the whole server, with one administrator, and returns its
+// site's address.
 func startServer(t *testing.T) string {
-	binary := filepath.Join(t.TempDir(), "chatd")
-	build := exec.Command("go", "build", "-o", binary, "./test/devserver")
-	build.Dir = "../.."
-	if out, err := build.CombinedOutput(); err != nil {
-		t.Fatalf("%v %s", err, out)
+	t.Helper()
+	dir := t.TempDir()
+	server := chatdtest.Start(t, dir)
+	_, stderr, err := chatdtest.Run(t, adminPassword+"\n", "chatd",
+		"create-superuser", "--data-dir", dir, "--username", adminName, "--email", "root@mail.example", "--password-stdin")
+	if err != nil {
+		t.Fatalf("create the administrator: %v\n%s", err, stderr)
 	}
-	cmd := exec.Command(binary, "--data-dir", t.TempDir(), "--api-addr", "127.0.0.1:0")
-	cmd.Env = append(os.Environ(), "PW="+adminPassword)
-	cmd.Stderr = os.Stderr
-	out, _ := cmd.StdoutPipe()
-	if err := cmd.Start(); err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() { cmd.Process.Kill(); cmd.Wait() })
-	line, _ := bufio.NewReader(out).ReadString('\n')
-	_ = http.DefaultClient
-	_ = fmt.Sprint
-	_ = time.Now
-	return "http://" + strings.TrimSpace(strings.TrimPrefix(line, "api "))
+	return "http://" + server.API
 }
