@@ -35,9 +35,12 @@ export class Connection {
   #queue = []; // commands not sent yet
   #inFlight = null; // the command that awaits its answer
   #deadline = null;
-  #rooms = new Map(); // ref → {ref, id, position}; what is joined, or shall be
+  // What is joined, or shall be: ref → {ref, id, position, promised}. Everything
+  // up to the position has come, so that a resume starts there. Everything up to
+  // the promised one is on its way on this socket, so that it is no gap.
+  #rooms = new Map();
 
-  // handlers: onStatus(state, delay), onJoined(ref, {id, title, recovered}),
+  // handlers: onStatus(state, delay), onJoined(ref, {title, recovered}),
   // onMessage(ref, frame), onNotice(ref, frame, entered), onUsers(ref, users),
   // onSent(ref, key, id), onLost(ref), onError(command, frame).
   constructor(url, handlers) {
@@ -50,7 +53,7 @@ export class Connection {
   // join enters a conversation, and again after each break.
   join(ref) {
     if (this.#rooms.has(ref)) return;
-    this.#rooms.set(ref, { ref, id: null, position: null });
+    this.#rooms.set(ref, { ref, id: null, position: null, promised: null });
     if (this.#isOpen()) this.#joinOnce(ref);
     else this.#connectNow();
   }
@@ -187,9 +190,11 @@ export class Connection {
     const room = this.#rooms.get(command.ref);
     const id = Number(frame.join);
     if (room) {
+      const recovered = frame.recovered === true;
       room.id = id;
-      this.#advance(room, frame.position);
-      this.#handlers.onJoined(room.ref, { id, title: frame.title, recovered: frame.recovered === true });
+      room.promised = frame.position ?? null;
+      if (!recovered) room.position = frame.position ?? null;
+      this.#handlers.onJoined(room.ref, { title: frame.title, recovered });
     } else {
       // It was left while the join was on its way.
       this.#queue.unshift({ name: 'leave', ref: command.ref, id });
@@ -199,7 +204,8 @@ export class Connection {
 
   #acknowledged(frame) {
     const command = this.#inFlight;
-    if (command?.name === 'send') this.#handlers.onSent(command.ref, command.key, frame.ack);
+    if (command?.name !== 'send') return;
+    if (this.#rooms.has(command.ref)) this.#handlers.onSent(command.ref, command.key, frame.ack);
     this.#answered('send');
   }
 
@@ -241,18 +247,19 @@ export class Connection {
   #live(frame) {
     const room = this.#byID(frame.room);
     if (!room) return;
-    // The message before this one never came: ask for everything since.
-    if (frame.prev && room.position && isAfter(frame.prev, room.position)) {
+    if (this.#isGap(room, frame.prev)) {
       if (!this.#isJoining(room.ref)) this.#joinOnce(room.ref);
       return;
     }
-    this.#advance(room, frame.id);
+    if (frame.id && (!room.position || isAfter(frame.id, room.position))) room.position = frame.id;
     if (frame.msg_type === ENTER || frame.msg_type === LEAVE) this.#handlers.onNotice(room.ref, frame, frame.msg_type === ENTER);
     else if (frame.msg_type === MESSAGE) this.#handlers.onMessage(room.ref, frame);
   }
 
-  #advance(room, position) {
-    if (position && (!room.position || isAfter(position, room.position))) room.position = position;
+  // isGap reports whether the message before the one that has come did not.
+  #isGap(room, prev) {
+    if (!prev || !room.position || !isAfter(prev, room.position)) return false;
+    return !room.promised || isAfter(prev, room.promised);
   }
 
   #byID(id) {

@@ -15,7 +15,7 @@ let open = null; // the conversation on the screen
 function conversation(kind, ref) {
   let c = conversations.get(ref);
   if (!c) {
-    c = { kind, ref, timeline: new Timeline(), older: null, loading: false, unread: 0, users: {}, notices: 0 };
+    c = { kind, ref, timeline: new Timeline(), older: null, task: null, stale: false, unread: 0, users: {}, notices: 0 };
     conversations.set(ref, c);
   }
   return c;
@@ -72,6 +72,7 @@ function show() {
   const c = fromHash();
   open = c;
   if (c) {
+    view.showAlert('');
     c.unread = 0;
     connection.join(c.ref);
   }
@@ -86,7 +87,7 @@ function show() {
 }
 
 function showTimeline() {
-  view.showTimeline(open.timeline.entries, me, { older: open.older !== null && !open.loading, loading: open.loading });
+  view.showTimeline(open.timeline.entries, me, { older: open.older !== null && !open.task, loading: open.task !== null });
 }
 
 function showPeople() {
@@ -108,21 +109,27 @@ function changed(c, isMessage) {
   }
 }
 
-// load reads the newest page of a session, or the next older one.
+// load reads the newest page of a session, or the next older one. It takes the
+// place of a load that is still running.
 async function load(c, older) {
-  if (c.loading) return;
-  c.loading = true;
+  const task = {};
+  c.task = task;
+  if (c === open) showTimeline();
   try {
     const page = await api.history(c.ref, older);
+    if (c.task !== task) return;
     for (const m of page.messages) {
       c.timeline.add({ id: m.id, username: m.user.username, name: displayName(m.user), text: m.message, time: new Date(m.time) });
     }
     c.older = page.older;
+    if (older === null) c.stale = false;
   } catch (error) {
     failed(error);
   } finally {
-    c.loading = false;
-    if (c === open) showTimeline();
+    if (c.task === task) {
+      c.task = null;
+      if (c === open) showTimeline();
+    }
   }
 }
 
@@ -131,13 +138,30 @@ const displayName = (user) => `${user.first_name} ${user.last_name}`.trim() || u
 
 // The socket
 
+let wasLost = false;
+
+// checkLogin asks whether it is the log-in that has ended: a socket that is
+// refused does not say why.
+async function checkLogin() {
+  try {
+    await api.sessions();
+  } catch (error) {
+    if (error.status === 401) logIn();
+  }
+}
+
 const connection = new Connection(`${location.origin.replace(/^http/, 'ws')}/chat/stream/`, {
   onStatus(state, delay) {
-    if (state === 'open') view.showStatus('');
+    if (state === 'open') {
+      view.showStatus('');
+      // Others may have changed the lists in the meantime.
+      if (wasLost) attempt(refreshLists);
+      wasLost = false;
+    }
     if (state === 'waiting') {
+      wasLost = true;
       view.showStatus(delay > 2000 ? `Connection lost. Trying again in ${Math.round(delay / 1000)} s…` : 'Connection lost. Reconnecting…');
-      // A socket does not say that the log-in has ended; a call does.
-      attempt(refreshLists);
+      checkLogin();
     }
   },
 
@@ -149,8 +173,9 @@ const connection = new Connection(`${location.origin.replace(/^http/, 'ws')}/cha
     // live in the meantime is merged by id.
     if (c.kind === 'session' && !recovered) {
       c.timeline.reset();
-      load(c, null);
+      c.stale = true;
     }
+    if (c.stale) load(c, null);
     connection.users(ref);
   },
 
@@ -185,7 +210,7 @@ const connection = new Connection(`${location.origin.replace(/^http/, 'ws')}/cha
 
   onLost(ref) {
     const c = conversations.get(ref);
-    view.showStatus(`You are no longer in “${titleOf(c)}”.`);
+    view.showAlert(`You are no longer in “${titleOf(c)}”.`);
     close(c);
     attempt(refreshLists);
   },
@@ -198,7 +223,7 @@ const connection = new Connection(`${location.origin.replace(/^http/, 'ws')}/cha
       c.timeline.fail(command.key, explain(frame));
       changed(c, false);
     } else if (command.name === 'join') {
-      view.showStatus(explain(frame));
+      view.showAlert(explain(frame));
       close(c);
     }
   },
@@ -222,7 +247,7 @@ function logIn() { location.assign('/login/?next=/'); }
 function failed(error) {
   if (!(error instanceof api.ApiError)) throw error;
   if (error.status === 401) logIn();
-  else view.showStatus(error.message);
+  else view.showAlert(error.message);
 }
 
 async function attempt(act) {
@@ -270,7 +295,7 @@ view.listen({
     return true;
   },
 
-  onOlder: () => load(open, open.older),
+  onOlder() { if (!open.task) load(open, open.older); },
 
   onLeave() {
     connection.leave(open.ref);

@@ -61,7 +61,6 @@ export function showConversation(conversation) {
   $('uri').textContent = conversation?.uri ?? '';
   $('messages').replaceChildren();
   $('older').hidden = $('jump').hidden = true;
-  $('send-error').textContent = '';
   togglePeople($('people-toggle').getAttribute('aria-expanded') === 'true');
 }
 
@@ -81,7 +80,6 @@ function clock(date) {
 // is there already stays, so that a screen reader tells only what is new.
 export function showTimeline(entries, me, { older, loading }) {
   const list = $('messages');
-  list.setAttribute('aria-busy', String(loading));
   $('older').hidden = !older;
   const follow = isAtEnd();
   const heightBelow = $('scroller').scrollHeight - $('scroller').scrollTop;
@@ -97,6 +95,7 @@ export function showTimeline(entries, me, { older, loading }) {
     if (list.children[i] !== li) list.insertBefore(li, list.children[i] ?? null);
   });
   while (list.children.length > shown.length) list.lastElementChild.remove();
+  list.setAttribute('aria-busy', String(loading));
   if (follow) scrollToEnd();
   else if (list.firstElementChild !== hadOldest) $('scroller').scrollTop = $('scroller').scrollHeight - heightBelow;
   else if (shown.some((li) => !known.has(li.dataset.key))) $('jump').hidden = false;
@@ -153,13 +152,14 @@ export function showPeople(people) {
   }));
 }
 
+// showStatus tells how the connection is, showAlert what has gone wrong.
 export function showStatus(text) { $('status').textContent = text; }
+export function showAlert(text) { $('alert').textContent = text; }
 export function showJoinError(text) {
   $('join-error').textContent = text;
   if (text) $('join-uri').setAttribute('aria-invalid', 'true');
   else $('join-uri').removeAttribute('aria-invalid');
 }
-export function showSendError(text) { $('send-error').textContent = text; }
 export function focusMessage() { $('message').focus(); }
 export function clearJoin() { $('join-uri').value = ''; }
 
