@@ -40,7 +40,7 @@ export class Connection {
   // the promised one is on its way on this socket, so that it is no gap.
   #rooms = new Map();
 
-  // handlers: onStatus(state, delay), onJoined(ref, {title, recovered}),
+  // handlers: onStatus('connecting'|'open'|'waiting'|'idle', delay), onJoined(ref, {title, recovered}),
   // onMessage(ref, frame), onNotice(ref, frame, entered), onUsers(ref, users),
   // onSent(ref, key, id), onLost(ref), onError(command, frame).
   constructor(url, handlers) {
@@ -114,6 +114,10 @@ export class Connection {
     this.#socket = null;
     if (this.#inFlight?.name === 'send') this.#queue.unshift(this.#inFlight);
     this.#inFlight = null;
+    if (this.#rooms.size === 0) {
+      this.#handlers.onStatus('idle');
+      return;
+    }
     const delay = backoff(this.#attempt++, Math.random());
     this.#handlers.onStatus('waiting', delay);
     this.#retry = setTimeout(() => this.#connectNow(), delay);

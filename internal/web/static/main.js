@@ -152,6 +152,7 @@ async function checkLogin() {
 
 const connection = new Connection(`${location.origin.replace(/^http/, 'ws')}/chat/stream/`, {
   onStatus(state, delay) {
+    if (state === 'idle') view.showStatus('');
     if (state === 'open') {
       view.showStatus('');
       // Others may have changed the lists in the meantime.
