@@ -29,10 +29,19 @@ type Client struct {
 // Password is the password of every user that Register makes.
 const Password = "correct horse battery"
 
+// NewClient returns a client of nobody yet.
+func NewClient(s *Server) *Client {
+	return &Client{API: s.API, Gateway: s.Gateway, http: &http.Client{Timeout: 30 * time.Second, CheckRedirect: noRedirect}}
+}
+
+// noRedirect shows redirects to the test.
+func noRedirect(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }
+
 // Register makes a user and logs them in.
 func Register(t testing.TB, s *Server, username string) *Client {
 	t.Helper()
-	c := &Client{API: s.API, Gateway: s.Gateway, Username: username, http: &http.Client{Timeout: 30 * time.Second}}
+	c := NewClient(s)
+	c.Username = username
 	c.MustCall(t, http.MethodPost, "/auth/users/create/", url.Values{"username": {username}, "password": {Password}, "email": {username + "@mail.com"}})
 	c.Login(t)
 	return c
