@@ -16,6 +16,7 @@ import (
 	"github.com/chatcluster/chatcluster/internal/control"
 	loglocal "github.com/chatcluster/chatcluster/internal/log/local"
 	"github.com/chatcluster/chatcluster/internal/metrics"
+	"github.com/chatcluster/chatcluster/internal/store/cached"
 	storelocal "github.com/chatcluster/chatcluster/internal/store/local"
 )
 
@@ -25,7 +26,8 @@ type core struct {
 	logger   *slog.Logger
 	metrics  *metrics.Metrics
 	log      *loglocal.Log
-	store    *storelocal.Store
+	disk     *storelocal.Store
+	store    *cached.Store // of disk
 	accounts *chat.Accounts
 	rooms    *chat.Rooms
 	messages *chat.Messages
@@ -33,24 +35,34 @@ type core struct {
 	cleaner  *clean.Cleaner
 }
 
-// openCore opens the data directory. The error is control.ErrNoServer's
-// opposite, loglocal.ErrLocked, where another process owns it.
+// openCore opens the data directory; the error is loglocal.ErrLocked where
+// another process owns it.
 func openCore(c config.Config, logger *slog.Logger) (*core, error) {
 	if err := os.MkdirAll(c.DataDir, 0o700); err != nil {
 		return nil, fmt.Errorf("make data directory: %w", err)
 	}
-	log, err := loglocal.Open(filepath.Join(c.DataDir, "log"), loglocal.Options{Partitions: c.LogPartitions, Logger: logger})
+	partitions := map[chat.Topic]int32{}
+	for _, topic := range chat.Topics() {
+		partitions[topic] = c.LogPartitions
+	}
+	log, err := loglocal.Open(filepath.Join(c.DataDir, "log"), loglocal.Options{Partitions: partitions, Logger: logger})
 	if err != nil {
 		return nil, fmt.Errorf("open log: %w", err)
 	}
-	store, err := storelocal.Open(filepath.Join(c.DataDir, "store"), storelocal.Options{Logger: logger})
+	disk, err := storelocal.Open(filepath.Join(c.DataDir, "store"), storelocal.Options{Logger: logger})
 	if err != nil {
 		return nil, errors.Join(fmt.Errorf("open store: %w", err), log.Close())
 	}
-	k := &core{config: c, logger: logger, metrics: metrics.New(version), log: log, store: store}
+	// Everything is written through the cache by this process alone, so what it
+	// knows stays right.
+	store := cached.New(disk, cached.Options{Entries: cacheEntries, Fresh: time.Hour, Now: time.Now})
+	k := &core{config: c, logger: logger, metrics: metrics.New(version), log: log, disk: disk, store: store}
 	k.build()
 	return k, nil
 }
+
+// cacheEntries bounds each kind of thing that is kept in memory.
+const cacheEntries = 100_000
 
 // build makes the services; nothing of it runs yet.
 func (k *core) build() {
@@ -81,7 +93,7 @@ const maxLag = 16 << 20
 func perMinute(n int) chat.Rate { return chat.Rate{PerSecond: float64(n) / 60, Burst: n} }
 
 // close closes the log last: the store is a view of it.
-func (k *core) close() error { return errors.Join(k.store.Close(), k.log.Close()) }
+func (k *core) close() error { return errors.Join(k.disk.Close(), k.log.Close()) }
 
 // Clean is control.Operations.Clean in this process.
 func (k *core) Clean(ctx context.Context, o clean.Options, progress func(clean.Report)) (clean.Report, error) {
@@ -125,7 +137,7 @@ func (k *core) CreateSuperuser(ctx context.Context, n chat.NewUser) (chat.User, 
 func withOperations(ctx context.Context, c config.Config, s streams, f func(context.Context, control.Operations) error) error {
 	logger := newLogger(c, s.err)
 	k, err := openCore(c, logger)
-	if errors.Is(err, loglocal.ErrLocked) || errors.Is(err, storelocal.ErrLocked) {
+	if errors.Is(err, loglocal.ErrLocked) {
 		return f(ctx, control.Dial(c.DataDir))
 	}
 	if err != nil {

@@ -8,7 +8,6 @@ import (
 	"log/slog"
 	"net"
 	"net/http"
-	"sync/atomic"
 	"time"
 
 	"github.com/chatcluster/chatcluster/internal/api"
@@ -108,9 +107,8 @@ func (k *core) stages(l listeners) [][]lifecycle.Part {
 		MaxSockets: c.MaxSockets, MaxRoomsPerSocket: c.MaxSocketRooms, LeaseTTL: c.LeaseTTL,
 		Now: time.Now, Logger: k.logger,
 	})
-	var draining atomic.Bool
 	rest := api.New(k.accounts, k.rooms, k.messages, auth, k.metrics, api.Options{
-		MaxBodyBytes: c.MaxBodyBytes, Logger: k.logger, Draining: draining.Load,
+		MaxBodyBytes: c.MaxBodyBytes, Logger: k.logger,
 	})
 	pages := web.New(k.accounts, auth, web.Options{Logger: k.logger})
 
@@ -126,7 +124,7 @@ func (k *core) stages(l listeners) [][]lifecycle.Part {
 	delivery.PathPrefix("/").Handler(sockets.SessionHandler())
 
 	entrances := []lifecycle.Part{
-		{Name: "drain", Run: func(ctx context.Context) error { <-ctx.Done(); draining.Store(true); return nil }},
+		{Name: "drain", Run: func(ctx context.Context) error { <-ctx.Done(); rest.Drain(); return nil }},
 		k.serve("api", l.api, front),
 		k.serve("gateway address", l.gateway, delivery),
 		{Name: "control", Run: func(ctx context.Context) error { return control.Serve(ctx, c.DataDir, k) }},
@@ -212,12 +210,12 @@ func (k *core) trimLog(ctx context.Context) error {
 		}
 		archived[n] = watermark.Next
 	}
-	if err := k.store.Flush(ctx); err != nil {
+	if err := k.disk.Flush(ctx); err != nil {
 		return fmt.Errorf("flush store: %w", err)
 	}
 	for n, next := range archived {
 		// Readers of the log need the window to know a repeat.
-		if err := k.log.Trim(messagesPartition(n), next-chat.FoldWindow, time.Now().Add(-logRetention)); err != nil {
+		if err := k.log.Trim(ctx, messagesPartition(n), next-chat.FoldWindow, time.Now().Add(-logRetention)); err != nil {
 			return fmt.Errorf("trim log: %w", err)
 		}
 	}

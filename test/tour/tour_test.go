@@ -5,6 +5,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"regexp"
 	"strings"
 	"testing"
 
@@ -39,10 +40,6 @@ func commands(t *testing.T) string {
 // TestTour runs the commands against a server at ports of its own, and checks
 // what the reader is to see.
 func TestTour(t *testing.T) {
-	root, err := filepath.Abs("../..")
-	if err != nil {
-		t.Fatal(err)
-	}
 	s := chatdtest.Start(t, t.TempDir())
 	script := strings.NewReplacer(
 		"127.0.0.1:8000", s.API,
@@ -71,7 +68,28 @@ func TestTour(t *testing.T) {
 			t.Errorf("the tour does not show %s:\n%s", want, out)
 		}
 	}
-	if _, err := os.Stat(filepath.Join(root, "docs", "architecture.md")); err != nil {
-		t.Errorf("README.md leads nowhere: %v", err)
+}
+
+// TestLinks follows each relative link of the documents.
+func TestLinks(t *testing.T) {
+	documents, err := filepath.Glob("../../docs/*.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	decisions, err := filepath.Glob("../../docs/adr/*.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	link := regexp.MustCompile(`\]\(([^):#]+)[^)]*\)`)
+	for _, document := range append(append(documents, decisions...), "../../README.md") {
+		text, err := os.ReadFile(document)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, match := range link.FindAllStringSubmatch(string(text), -1) {
+			if _, err := os.Stat(filepath.Join(filepath.Dir(document), match[1])); err != nil {
+				t.Errorf("%s leads nowhere: %v", document, err)
+			}
+		}
 	}
 }
