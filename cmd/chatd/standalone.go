@@ -112,13 +112,13 @@ func (k *core) stages(l listeners) [][]lifecycle.Part {
 	})
 	pages := web.New(k.accounts, auth, web.Options{Logger: k.logger})
 
-	front := mux.NewRouter()
+	front := newRouter()
 	front.Path("/chat/stream").Handler(sockets.StreamHandler())
 	front.Path("/chat/stream/").Handler(sockets.StreamHandler())
 	pages.Register(front)
 	front.PathPrefix("/").Handler(rest.Handler())
 
-	delivery := mux.NewRouter()
+	delivery := newRouter()
 	delivery.Path("/chat/stream").Handler(sockets.StreamHandler())
 	delivery.Path("/chat/stream/").Handler(sockets.StreamHandler())
 	delivery.PathPrefix("/").Handler(sockets.SessionHandler())
@@ -137,6 +137,9 @@ func (k *core) stages(l listeners) [][]lifecycle.Part {
 	}
 	return [][]lifecycle.Part{entrances, {{Name: "gateway", Run: sockets.Run}}, foundation}
 }
+
+// newRouter returns a router that redirects nobody: a POST would be lost.
+func newRouter() *mux.Router { return mux.NewRouter().SkipClean(true).UseEncodedPath() }
 
 // serve answers HTTP until its ctx ends; requests that are running then have
 // the shutdown timeout to end.

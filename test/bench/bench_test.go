@@ -133,7 +133,7 @@ func (r *rig) pages(b *testing.B, room chat.Room, messages int) func() error {
 
 // BenchmarkIdleSockets measures the memory of sockets that wait for messages.
 func BenchmarkIdleSockets(b *testing.B) {
-	const sockets = 9000 // the test itself holds as many, and a process 20,000 files
+	const sockets = 10_000
 	for b.Loop() {
 		s := chatdtest.Start(b, b.TempDir())
 		c := chatdtest.Register(b, s, "amir")
