@@ -22,8 +22,9 @@ const sockets = [], sent = [], told = [];
 const { Connection } = await import('/static/connection.js');
 globalThis.WebSocket = FakeSocket;
 Math.random = () => 0; // backoff and retries are as short as they get
-const note = (name) => (...args) => told.push([name, ...args].map((a) => typeof a === 'object' ? a.id ?? a.error ?? a.recovered : a).join(' '));
+const note = (name) => (...args) => told.push([name, ...args].map((a) => typeof a === 'object' ? a.id ?? a.error ?? a.recovered ?? a.name : a).join(' '));
 const connection = new Connection('ws://server.test/', {
+	onLoggedOut: note('logged out'),
 	onStatus: () => {}, onUsers: () => {}, onNotice: note('notice'), onLost: note('lost'),
 	onJoined: note('joined'), onMessage: note('message'), onSent: note('sent'), onError: note('error'),
 });
@@ -50,36 +51,37 @@ func TestConnectionKeepsItsPlace(t *testing.T) {
 			want:   `[{"command":"join","room":7,"ids":true}]`,
 		}, {
 			name:   "a break resumes after the last message",
-			script: `first(); sockets[0].tell(message(6, 5)); sockets[0].onclose(); (await socket(1)).open(); return last()`,
+			script: `first(); sockets[0].tell(message(6, 5)); sockets[0].onclose({ code: 1006 }); (await socket(1)).open(); return last()`,
 			want:   "join after 6",
 		}, {
 			name:   "a break of a silent room resumes from its position",
-			script: `first(); sockets[0].onclose(); (await socket(1)).open(); return last()`,
+			script: `first(); sockets[0].onclose({ code: 1006 }); (await socket(1)).open(); return last()`,
 			want:   "join after 5",
 		}, {
 			name: "a break before the missed messages have come asks for them again",
-			script: `first(); sockets[0].onclose(); (await socket(1)).open();
+			script: `first(); sockets[0].onclose({ code: 1006 }); (await socket(1)).open();
 				sockets[1].tell({ join: '7', title: 'Lobby', recovered: true, position: id(9) }); sockets[1].tell(message(6, 5));
-				sockets[1].onclose(); (await socket(2)).open(); return last()`,
+				sockets[1].onclose({ code: 1006 }); (await socket(2)).open(); return last()`,
 			want: "join after 6",
 		}, {
 			name: "what cannot be recovered goes on from the new position",
-			script: `first(); sockets[0].onclose(); (await socket(1)).open();
+			script: `first(); sockets[0].onclose({ code: 1006 }); (await socket(1)).open();
 				sockets[1].tell({ join: '7', title: 'Lobby', recovered: false, position: id(90) });
-				sockets[1].onclose(); (await socket(2)).open(); return last() + ', ' + short().join(', ')`,
+				sockets[1].onclose({ code: 1006 }); (await socket(2)).open(); return last() + ', ' + short().join(', ')`,
 			want: "join after 90, joined 7 false, joined 7 false",
 		}, {
-			name:   "a gap is not shown but asked for",
-			script: `first(); sockets[0].tell(message(6, 5)); sockets[0].tell(message(8, 7)); return last() + ', ' + short().join(', ')`,
-			want:   "join after 6, joined 7 false, message 7 6",
+			name: "a gap is not shown but asked for",
+			script: `first(); sockets[0].tell(message(6, 5)); sockets[0].tell(message(8, 7));
+				(await socket(1)).open(); return last() + ', ' + short().join(', ')`,
+			want: "join after 6, joined 7 false, message 7 6",
 		}, {
 			name: "a promised position is no gap",
-			script: `first(); sockets[0].onclose(); (await socket(1)).open();
+			script: `first(); sockets[0].onclose({ code: 1006 }); (await socket(1)).open();
 				sockets[1].tell({ join: '7', title: 'Lobby', recovered: true, position: id(9) }); sockets[1].tell(message(10, 9)); return short().at(-1)`,
 			want: "message 7 10",
 		}, {
 			name: "an unacknowledged message is sent again under its key",
-			script: `first(); connection.send('7', 'k1', 'hi'); sockets[0].onclose(); (await socket(1)).open();
+			script: `first(); connection.send('7', 'k1', 'hi'); sockets[0].onclose({ code: 1006 }); (await socket(1)).open();
 				sockets[1].tell({ join: '7', title: 'Lobby', recovered: true, position: id(5) });
 				const again = last(); sockets[1].tell({ ack: id(6), room: 7 }); return again + ', ' + short().at(-1)`,
 			want: "send k1, sent 7 k1 6",
@@ -101,8 +103,17 @@ func TestConnectionKeepsItsPlace(t *testing.T) {
 		}, {
 			name: "to be put out ends the conversation",
 			script: `first(); sockets[0].tell({ error: 'ROOM_ACCESS_DENIED', room: 7 }); sockets[0].tell(message(6, 5));
-				sockets[0].onclose(); await new Promise((r) => setTimeout(r, 300)); return short().at(-1) + ', ' + sockets.length`,
+				sockets[0].onclose({ code: 1006 }); await new Promise((r) => setTimeout(r, 300)); return short().at(-1) + ', ' + sockets.length`,
 			want: "lost 7, 1",
+		}, {
+			name:   "a final close code is the end",
+			script: `first(); sockets[0].onclose({ code: 4500 }); await new Promise((r) => setTimeout(r, 300)); return String(sockets.length)`,
+			want:   "1",
+		}, {
+			name: "a message that is too large for the server is not repeated",
+			script: `first(); connection.send('7', 'k1', 'hi'); sockets[0].onclose({ code: 1009 }); (await socket(1)).open();
+				sockets[1].tell({ join: '7', title: 'Lobby', recovered: true, position: id(5) }); return short().join(', ') + ', ' + last()`,
+			want: "joined 7 false, error send MESSAGE_INVALID, joined 7 true, join after 5",
 		}, {
 			name: "nothing is kept of a conversation that was left",
 			script: `first(); connection.send('7', 'k1', 'hi'); connection.leave('7'); sockets[0].tell({ ack: id(6), room: 7 });

@@ -17,6 +17,12 @@ const MESSAGE = 0;
 const ENTER = 4;
 const LEAVE = 5;
 
+// TOO_LARGE is the close code that answers a frame beyond the server's limit.
+const TOO_LARGE = 1009;
+
+// FINAL is the first of the close codes after which a client shall not return.
+const FINAL = 4500;
+
 // PASSING are the errors after which the same command may succeed.
 const PASSING = new Set(['RATE_LIMITED', 'UNAVAILABLE']);
 
@@ -40,9 +46,11 @@ export class Connection {
   // the promised one is on its way on this socket, so that it is no gap.
   #rooms = new Map();
 
-  // handlers: onStatus('connecting'|'open'|'waiting'|'idle', delay), onJoined(ref, {title, recovered}),
+  // handlers: onStatus(state, delay), onJoined(ref, {title, recovered}),
   // onMessage(ref, frame), onNotice(ref, frame, entered), onUsers(ref, users),
-  // onSent(ref, key, id), onLost(ref), onError(command, frame).
+  // onSent(ref, key, id), onLost(ref), onError(command, frame), onLoggedOut().
+  // The state is connecting, open, waiting (for the next try, in `delay` ms),
+  // idle (nothing is joined) or ended (the server wants no other try).
   constructor(url, handlers) {
     this.#url = url;
     this.#handlers = handlers;
@@ -90,7 +98,12 @@ export class Connection {
     this.#deadline = setTimeout(() => this.#drop(socket), ANSWER_TIMEOUT);
     socket.onopen = () => this.#opened();
     socket.onmessage = (event) => this.#received(JSON.parse(event.data));
-    socket.onclose = () => this.#drop(socket);
+    socket.onclose = ({ code }) => {
+      if (code >= FINAL) this.#rooms.clear();
+      if (code === TOO_LARGE) this.#giveUp();
+      this.#drop(socket);
+      if (code >= FINAL) this.#handlers.onStatus('ended');
+    };
   }
 
   #opened() {
@@ -124,10 +137,6 @@ export class Connection {
   }
 
   #joinOnce(ref) { this.#enqueue({ name: 'join', ref }); }
-
-  #isJoining(ref) {
-    return [this.#inFlight, ...this.#queue].some((c) => c?.name === 'join' && c.ref === ref);
-  }
 
   #enqueue(command) {
     this.#queue.push(command);
@@ -214,6 +223,10 @@ export class Connection {
   }
 
   #refused(frame) {
+    if (frame.error === 'USER_HAS_TO_LOGIN') {
+      this.#handlers.onLoggedOut();
+      return;
+    }
     if (frame.room) {
       this.#lost(frame.room);
       return;
@@ -227,6 +240,13 @@ export class Connection {
     if (command.name === 'join') this.#rooms.delete(command.ref);
     this.#handlers.onError(command, frame);
     this.#answered(command.name);
+  }
+
+  // giveUp ends the command in flight: to repeat it would end the next socket.
+  #giveUp() {
+    const command = this.#inFlight;
+    this.#inFlight = null;
+    if (command) this.#handlers.onError(command, { error: 'MESSAGE_INVALID', detail: 'It is too long.' });
   }
 
   // again repeats a command, under its key, after some seconds. Nothing else
@@ -252,7 +272,7 @@ export class Connection {
     const room = this.#byID(frame.room);
     if (!room) return;
     if (this.#isGap(room, frame.prev)) {
-      if (!this.#isJoining(room.ref)) this.#joinOnce(room.ref);
+      this.#drop(this.#socket);
       return;
     }
     if (frame.id && (!room.position || isAfter(frame.id, room.position))) room.position = frame.id;
@@ -260,7 +280,8 @@ export class Connection {
     else if (frame.msg_type === MESSAGE) this.#handlers.onMessage(room.ref, frame);
   }
 
-  // isGap reports whether the message before the one that has come did not.
+  // isGap reports whether the message before the one that has come did not. A
+  // new socket then asks for all since.
   #isGap(room, prev) {
     if (!prev || !room.position || !isAfter(prev, room.position)) return false;
     return !room.promised || isAfter(prev, room.promised);

@@ -153,6 +153,10 @@ async function checkLogin() {
 const connection = new Connection(`${location.origin.replace(/^http/, 'ws')}/chat/stream/`, {
   onStatus(state, delay) {
     if (state === 'idle') view.showStatus('');
+    if (state === 'ended') {
+      view.showStatus('The server has closed the connection. Reload the page to connect again.');
+      checkLogin();
+    }
     if (state === 'open') {
       view.showStatus('');
       // Others may have changed the lists in the meantime.
@@ -218,9 +222,8 @@ const connection = new Connection(`${location.origin.replace(/^http/, 'ws')}/cha
 
   onError(command, frame) {
     const c = conversations.get(command.ref);
-    if (frame.error === 'USER_HAS_TO_LOGIN') logIn();
-    else if (!c) return;
-    else if (command.name === 'send') {
+    if (!c) return;
+    if (command.name === 'send') {
       c.timeline.fail(command.key, explain(frame));
       changed(c, false);
     } else if (command.name === 'join') {
@@ -228,6 +231,8 @@ const connection = new Connection(`${location.origin.replace(/^http/, 'ws')}/cha
       close(c);
     }
   },
+
+  onLoggedOut: logIn,
 });
 
 const EXPLANATIONS = {
