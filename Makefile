@@ -24,7 +24,7 @@ deps: ## Install what the tests need besides Go
 
 .PHONY: test
 test: deps ## Run all tests, under the race detector
-	$(GO) test -race -shuffle=on -timeout 20m ./...
+	$(GO) test -race -shuffle=on -count=1 -timeout 20m ./...
 
 .PHONY: lint
 lint: ## Check format, vet and staticcheck
