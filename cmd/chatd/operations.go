@@ -4,96 +4,14 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"log/slog"
-	"os"
-	"path/filepath"
 	"time"
 
-	"github.com/chatcluster/chatcluster/internal/archive"
 	"github.com/chatcluster/chatcluster/internal/chat"
 	"github.com/chatcluster/chatcluster/internal/clean"
 	"github.com/chatcluster/chatcluster/internal/config"
 	"github.com/chatcluster/chatcluster/internal/control"
 	loglocal "github.com/chatcluster/chatcluster/internal/log/local"
-	"github.com/chatcluster/chatcluster/internal/metrics"
-	"github.com/chatcluster/chatcluster/internal/store/cached"
-	storelocal "github.com/chatcluster/chatcluster/internal/store/local"
 )
-
-// core is what every role of the standalone server stands on.
-type core struct {
-	config   config.Config
-	logger   *slog.Logger
-	metrics  *metrics.Metrics
-	log      *loglocal.Log
-	disk     *storelocal.Store
-	store    *cached.Store // of disk
-	accounts *chat.Accounts
-	rooms    *chat.Rooms
-	messages *chat.Messages
-	archiver *archive.Archiver
-	cleaner  *clean.Cleaner
-}
-
-// openCore opens the data directory; the error is loglocal.ErrLocked where
-// another process owns it.
-func openCore(c config.Config, logger *slog.Logger) (*core, error) {
-	if err := os.MkdirAll(c.DataDir, 0o700); err != nil {
-		return nil, fmt.Errorf("make data directory: %w", err)
-	}
-	partitions := map[chat.Topic]int32{}
-	for _, topic := range chat.Topics() {
-		partitions[topic] = c.LogPartitions
-	}
-	log, err := loglocal.Open(filepath.Join(c.DataDir, "log"), loglocal.Options{Partitions: partitions, Logger: logger})
-	if err != nil {
-		return nil, fmt.Errorf("open log: %w", err)
-	}
-	disk, err := storelocal.Open(filepath.Join(c.DataDir, "store"), storelocal.Options{Logger: logger})
-	if err != nil {
-		return nil, errors.Join(fmt.Errorf("open store: %w", err), log.Close())
-	}
-	// Everything is written through the cache by this process alone, so what it
-	// knows stays right.
-	store := cached.New(disk, cached.Options{Entries: cacheEntries, Fresh: time.Hour, Now: time.Now})
-	k := &core{config: c, logger: logger, metrics: metrics.New(version), log: log, disk: disk, store: store}
-	k.build()
-	return k, nil
-}
-
-// cacheEntries bounds each kind of thing that is kept in memory.
-const cacheEntries = 100_000
-
-// build makes the services; nothing of it runs yet.
-func (k *core) build() {
-	c := k.config
-	publisher := chat.NewPublisher(k.log)
-	k.accounts = chat.NewAccounts(k.store, publisher, chat.AccountsOptions{
-		TokenTTL:         c.TokenTTL,
-		LoginsPerAccount: perMinute(c.AccountLogins),
-		LoginsPerAddress: perMinute(c.AddressLogins),
-		Now:              time.Now,
-	})
-	access, _ := chat.ParseAccess(c.SessionAccess) // the configuration was validated
-	limits := chat.Limits{MessageBytes: c.MaxMessageBytes, MinTTL: time.Minute, MaxTTL: c.MessageTTL}
-	k.rooms = chat.NewRooms(k.store, k.accounts, publisher, chat.RoomsOptions{
-		SessionAccess: access, Limits: limits, Now: time.Now,
-	})
-	k.messages = chat.NewMessages(k.log, k.store, k.rooms, publisher, chat.MessagesOptions{
-		TTL: c.MessageTTL, Limits: limits, SendRate: chat.Rate{PerSecond: c.SendRate, Burst: c.SendBurst},
-		MaxLag: maxLag, Now: time.Now,
-	})
-	k.archiver = archive.New(k.log, k.store, archive.Options{Metrics: k.metrics, Logger: k.logger, Now: time.Now})
-	k.cleaner = clean.New(k.store, publisher, time.Now)
-}
-
-// maxLag is how many bytes of the log a history read goes through at most.
-const maxLag = 16 << 20
-
-func perMinute(n int) chat.Rate { return chat.Rate{PerSecond: float64(n) / 60, Burst: n} }
-
-// close closes the log last: the store is a view of it.
-func (k *core) close() error { return errors.Join(k.disk.Close(), k.log.Close()) }
 
 // Clean is control.Operations.Clean in this process.
 func (k *core) Clean(ctx context.Context, o clean.Options, progress func(clean.Report)) (clean.Report, error) {
@@ -136,7 +54,7 @@ func (k *core) CreateSuperuser(ctx context.Context, n chat.NewUser) (chat.User, 
 // process, or where a running server owns the directory, through that server.
 func withOperations(ctx context.Context, c config.Config, s streams, f func(context.Context, control.Operations) error) error {
 	logger := newLogger(c, s.err)
-	k, err := openCore(c, logger)
+	e, err := openEmbedded(c, logger)
 	if errors.Is(err, loglocal.ErrLocked) {
 		return f(ctx, control.Dial(c.DataDir))
 	}
@@ -145,8 +63,8 @@ func withOperations(ctx context.Context, c config.Config, s streams, f func(cont
 	}
 	archiving, stop := context.WithCancel(ctx)
 	done := make(chan error, 1)
-	go func() { done <- k.archiver.Run(archiving) }()
-	err = f(ctx, k)
+	go func() { done <- e.archiver.Run(archiving) }()
+	err = f(ctx, e)
 	stop()
-	return errors.Join(err, <-done, k.close())
+	return errors.Join(err, <-done, e.close())
 }

@@ -65,7 +65,6 @@ func Default() Config {
 		SessionAccess:   "members",
 		MessageTTL:      720 * time.Hour,
 		TokenTTL:        720 * time.Hour,
-		LogPartitions:   1,
 		MaxBodyBytes:    512 << 10,
 		MaxMessageBytes: 64 << 10,
 		MaxFrameBytes:   512 << 10,
@@ -97,7 +96,7 @@ func Bind(fs *pflag.FlagSet, c *Config) {
 	fs.StringVar(&c.SessionAccess, "session-access", c.SessionAccess, "who may read a session whose creator chose nothing: members, or link for everyone who holds the URI")
 	fs.DurationVar(&c.MessageTTL, "message-ttl", c.MessageTTL, "how long a session keeps a message, at most")
 	fs.DurationVar(&c.TokenTTL, "token-ttl", c.TokenTTL, "how long a log-in lasts")
-	fs.Int32Var(&c.LogPartitions, "log-partitions", c.LogPartitions, "partitions of the embedded log; may grow, never shrink")
+	fs.Int32Var(&c.LogPartitions, "log-partitions", c.LogPartitions, "partitions of each topic of the embedded log; 0 for as many as it has; they never shrink")
 	fs.IntVar(&c.MaxBodyBytes, "max-body-bytes", c.MaxBodyBytes, "largest request body")
 	fs.IntVar(&c.MaxMessageBytes, "max-message-bytes", c.MaxMessageBytes, "largest message, in bytes of UTF-8")
 	fs.IntVar(&c.MaxFrameBytes, "max-frame-bytes", c.MaxFrameBytes, "largest WebSocket message from a client")
@@ -231,7 +230,7 @@ func (c *Config) validate() []error {
 	v.duration("lease-ttl", c.LeaseTTL, time.Second, time.Hour)
 	v.duration("shutdown-timeout", c.ShutdownTimeout, 0, time.Hour)
 
-	v.integer("log-partitions", int(c.LogPartitions), 1, 1024)
+	v.integer("log-partitions", int(c.LogPartitions), 0, 1024)
 	v.integer("max-message-bytes", c.MaxMessageBytes, 1, 900<<10)
 	v.integer("max-body-bytes", c.MaxBodyBytes, 1024, 64<<20)
 	v.integer("max-frame-bytes", c.MaxFrameBytes, 1024, 64<<20)

@@ -1,0 +1,62 @@
+package main
+
+import (
+	"log/slog"
+	"time"
+
+	"github.com/chatcluster/chatcluster/internal/archive"
+	"github.com/chatcluster/chatcluster/internal/chat"
+	"github.com/chatcluster/chatcluster/internal/clean"
+	"github.com/chatcluster/chatcluster/internal/config"
+	"github.com/chatcluster/chatcluster/internal/metrics"
+	"github.com/chatcluster/chatcluster/internal/store/cached"
+)
+
+// core is what every role of the server stands on: the two ports and the
+// services over them. Nothing of it runs by itself.
+type core struct {
+	config   config.Config
+	logger   *slog.Logger
+	metrics  *metrics.Metrics
+	log      chat.Log
+	store    *cached.Store
+	accounts *chat.Accounts
+	rooms    *chat.Rooms
+	messages *chat.Messages
+	archiver *archive.Archiver
+	cleaner  *clean.Cleaner
+}
+
+const (
+	// cacheEntries bounds each kind of thing that is kept in memory.
+	cacheEntries = 100_000
+	// maxLag is how many bytes of the log a history read goes through at most.
+	maxLag = 16 << 20
+	// minMessageTTL is the shortest retention that a session may choose.
+	minMessageTTL = time.Minute
+)
+
+func newCore(c config.Config, logger *slog.Logger, log chat.Log, store *cached.Store) *core {
+	k := &core{config: c, logger: logger, metrics: metrics.New(version), log: log, store: store}
+	publisher := chat.NewPublisher(log)
+	k.accounts = chat.NewAccounts(store, publisher, chat.AccountsOptions{
+		TokenTTL:         c.TokenTTL,
+		LoginsPerAccount: perMinute(c.AccountLogins),
+		LoginsPerAddress: perMinute(c.AddressLogins),
+		Now:              time.Now,
+	})
+	access, _ := chat.ParseAccess(c.SessionAccess) // the configuration was validated
+	limits := chat.Limits{MessageBytes: c.MaxMessageBytes, MinTTL: minMessageTTL, MaxTTL: c.MessageTTL}
+	k.rooms = chat.NewRooms(store, k.accounts, publisher, chat.RoomsOptions{
+		SessionAccess: access, Limits: limits, Now: time.Now,
+	})
+	k.messages = chat.NewMessages(log, store, k.rooms, publisher, chat.MessagesOptions{
+		TTL: c.MessageTTL, Limits: limits, SendRate: chat.Rate{PerSecond: c.SendRate, Burst: c.SendBurst},
+		MaxLag: maxLag, Now: time.Now,
+	})
+	k.archiver = archive.New(log, store, archive.Options{Metrics: k.metrics, Logger: logger, Now: time.Now})
+	k.cleaner = clean.New(store, publisher, time.Now)
+	return k
+}
+
+func perMinute(n int) chat.Rate { return chat.Rate{PerSecond: float64(n) / 60, Burst: n} }
