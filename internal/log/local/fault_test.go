@@ -267,3 +267,12 @@ func TestFailedRead(t *testing.T) {
 		t.Errorf("Next: %v, %v, want one batch with one record", batches, err)
 	}
 }
+
+// What the last process wrote and did not sync is synced before it is read.
+func TestOpenSyncs(t *testing.T) {
+	dir, d := t.TempDir(), &disk{sync: unix.EIO}
+	fill(t, dir, chat.TopicMessages, 1)
+	if _, err := local.Open(dir, local.WithOpen(local.Options{}, d.open)); !errors.Is(err, unix.EIO) {
+		t.Errorf("Open: %v, want the error of the sync, %v", err, unix.EIO)
+	}
+}

@@ -54,7 +54,7 @@ func Open(dir string, options Options) (*Log, error) {
 	if err != nil {
 		return nil, fmt.Errorf("options of the log: %w", err)
 	}
-	if err := os.MkdirAll(dir, 0o700); err != nil {
+	if err := makeDir(dir); err != nil {
 		return nil, fmt.Errorf("open log: %w", err)
 	}
 	lock, err := lockDir(dir)

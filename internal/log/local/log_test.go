@@ -276,3 +276,39 @@ func TestRetentionWhenRolling(t *testing.T) {
 		t.Errorf("Next: %v, %v, want one batch with %v", batches, err, chat.ErrOffsetOutOfRange)
 	}
 }
+
+// Trimming under readers: each gets the records, or hears that they are gone.
+func TestTrimDuringReads(t *testing.T) {
+	ctx := context.Background()
+	l := openLog(t, t.TempDir(), local.Options{SegmentBytes: 1, CacheBytes: 1})
+	const n = 100
+	for i := range n {
+		appendTo(t, l, messages, fmt.Sprintf("value %d", i))
+	}
+	var group sync.WaitGroup
+	for range 4 {
+		group.Go(func() {
+			for from := int64(0); from < n; {
+				page, err := l.Read(ctx, messages, from, 1)
+				switch {
+				case errors.Is(err, chat.ErrOffsetOutOfRange):
+					from++
+				case err != nil:
+					t.Errorf("Read(%d): %v, want the record or %v", from, err, chat.ErrOffsetOutOfRange)
+					return
+				default:
+					if got, want := string(page.Records[0].Value), fmt.Sprintf("value %d", from); got != want {
+						t.Errorf("Read(%d) is %q, want %q", from, got, want)
+					}
+					from = page.Next
+				}
+			}
+		})
+	}
+	for below := range int64(n) {
+		if err := l.Trim(ctx, messages, below, time.Now().Add(time.Hour)); err != nil {
+			t.Error(err)
+		}
+	}
+	group.Wait()
+}
