@@ -84,34 +84,50 @@ func (e *embedded) upkeep(ctx context.Context) error {
 	}
 }
 
-// trimLog deletes what is archived and old. The store is flushed between the
-// reading of the watermark and the trimming: until then the log is all that
+// trimLog deletes what is archived and old from the messages, and what is old
+// from the topics that nobody archives. The store is flushed between the
+// reading of the watermarks and the trimming: until then the log is all that
 // would survive a crash of the machine.
 func (e *embedded) trimLog(ctx context.Context) error {
-	count, err := e.segments.Partitions(ctx, chat.TopicMessages)
+	archived, err := e.archived(ctx)
 	if err != nil {
-		return fmt.Errorf("count partitions: %w", err)
+		return err
 	}
-	archived := make([]int64, count)
-	for n := range archived {
-		watermark, err := e.store.Watermark(ctx, messagesPartition(n))
-		if err != nil {
-			return fmt.Errorf("read watermark: %w", err)
-		}
-		archived[n] = watermare.Next
-	}
-	if err := e.dise.Flush(ctx); err != nil {
+	if err := e.disk.Flush(ctx); err != nil {
 		return fmt.Errorf("flush store: %w", err)
 	}
-	for n, next := range archived {
-		// Readers of the log need the window to know a repeat.
-		if err := e.segments.Trim(ctx, messagesPartition(n), next-chat.FoldWindow, time.Now().Add(-logRetention)); err != nil {
-			return fmt.Errorf("trim log: %w", err)
+	old := time.Now().Add(-logRetention)
+	for _, topic := range chat.Topics() {
+		count, err := e.segments.Partitions(ctx, topic)
+		if err != nil {
+			return fmt.Errorf("count partitions: %w", err)
+		}
+		for n := range count {
+			p := chat.Partition{Topic: topic, Number: n}
+			// Readers of the log need the window to know a repeat. What nobody
+			// archives goes when the topic's own retention ends.
+			if err := e.segments.Trim(ctx, p, archived[p]-chat.FoldWindow, old); err != nil {
+				return fmt.Errorf("trim log: %w", err)
+			}
 		}
 	}
 	return nil
 }
 
-func messagesPartition(n int) chat.Partition {
-	return chat.Partition{Topic: chat.TopicMessages, Number: int32(n)}
+// archived is how far the partitions of the messages are archived.
+func (e *embedded) archived(ctx context.Context) (map[chat.Partition]int64, error) {
+	count, err := e.segments.Partitions(ctx, chat.TopicMessages)
+	if err != nil {
+		return nil, fmt.Errorf("count partitions: %w", err)
+	}
+	archived := map[chat.Partition]int64{}
+	for n := range count {
+		p := chat.Partition{Topic: chat.TopicMessages, Number: n}
+		watermark, err := e.store.Watermark(ctx, p)
+		if err != nil {
+			return nil, fmt.Errorf("read watermark: %w", err)
+		}
+		archived[p] = watermark.Next
+	}
+	return archived, nil
 }

@@ -80,26 +80,31 @@ func (l *Log) open(options Options) error {
 	}
 	// All is checked before anything is made.
 	existing := make(map[chat.Topic]int32)
+	wanted := make(map[chat.Topic]int32)
 	for _, t := range chat.Topics() {
 		found, err := countPartitions(filepath.Join(l.dir, t.String()))
 		if err != nil {
 			return err
 		}
-		had, want := recorded.Partitions[t.String()], options.Partitions[t]
+		had := recorded.Partitions[t.String()]
+		want, named := options.Partitions[t]
+		if !named {
+			want = max(found, 1)
+		}
 		switch {
 		case found < had:
 			return corrupt(filepath.Join(l.dir, t.String()), 0, "%d partitions, want %d", found, had)
 		case want < found:
 			return fmt.Errorf("topic %s has %d partitions, which cannot shrink to %d", t, found, want)
 		}
-		existing[t] = found
+		existing[t], wanted[t] = found, want
 	}
 	clean, err := l.takeCleanMark()
 	if err != nil {
 		return err
 	}
 	for _, t := range chat.Topics() {
-		for n := range options.Partitions[t] {
+		for n := range wanted[t] {
 			id := chat.Partition{Topic: t, Number: n}
 			dir := partitionDir(l.dir, id)
 			isNew := n >= existing[t]
@@ -115,7 +120,7 @@ func (l *Log) open(options Options) error {
 			l.partitions[t] = append(l.partitions[t], p)
 		}
 	}
-	return writeMeta(l.dir, options)
+	return writeMeta(l.dir, wanted)
 }
 
 func readMeta(dir string) (meta, error) {
@@ -137,9 +142,9 @@ func readMeta(dir string) (meta, error) {
 	return m, nil
 }
 
-func writeMeta(dir string, options Options) error {
+func writeMeta(dir string, partitions map[chat.Topic]int32) error {
 	m := meta{Format: formatVersion, Partitions: make(map[string]int32)}
-	for t, n := range options.Partitions {
+	for t, n := range partitions {
 		m.Partitions[t.String()] = n
 	}
 	data, err := json.Marshal(m)

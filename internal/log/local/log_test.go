@@ -46,6 +46,11 @@ func TestPartitionsGrow(t *testing.T) {
 	if err == nil || !strings.Contains(err.Error(), "has 3 partitions, which cannot shrink to 2") {
 		t.Errorf("Open with fewer partitions: %v, want an error that names 3 and 2", err)
 	}
+	l = openLog(t, dir, local.Options{})
+	if n, err := l.Partitions(context.Background(), chat.TopicMessages); n != 3 || err != nil {
+		t.Errorf("Partitions of a topic that is not named: %d, %v, want 3 as before", n, err)
+	}
+	closeLog(t, l)
 	if err := os.RemoveAll(dir + "/messages/2"); err != nil {
 		t.Fatal(err)
 	}

@@ -13,8 +13,9 @@ import (
 // Options are the settings of a Log. The zero value of each field is its
 // default.
 type Options struct {
-	// Partitions is the number of partitions of each topic; 1 if it is not
-	// named. It may grow from one Open to the next, but never shrink.
+	// Partitions is the number of partitions of each topic. It may grow from
+	// one Open to the next, but never shrink. A topic that is not named keeps
+	// what it has, or gets 1.
 	Partitions map[chat.Topic]int32
 	// Sync names the topics whose records reach the disk before they are
 	// acknowledged; TopicMessages if nil. The others survive the end of the
@@ -60,13 +61,6 @@ const (
 
 // withDefaults fills in the defaults and checks the rest.
 func (o Options) withDefaults() (Options, error) {
-	partitions := make(map[chat.Topic]int32)
-	for _, t := range chat.Topics() {
-		partitions[t] = 1
-		if n, ok := o.Partitions[t]; ok {
-			partitions[t] = n
-		}
-	}
 	var errs []error
 	for t, n := range o.Partitions {
 		if !slices.Contains(chat.Topics(), t) {
@@ -75,7 +69,6 @@ func (o Options) withDefaults() (Options, error) {
 			errs = append(errs, fmt.Errorf("%d partitions of topic %s, want at least 1", n, t))
 		}
 	}
-	o.Partitions = partitions
 	if o.Sync == nil {
 		o.Sync = []chat.Topic{chat.TopicMessages}
 	}
