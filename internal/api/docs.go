@@ -58,7 +58,7 @@ func (a *API) showDocs(context.Context, *request) (answer, error) {
 }
 
 func (a *API) showOpenAPI(context.Context, *request) (answer, error) {
-	return ok(content{"application/json", openAPI})
+	return reply(content{"application/json", openAPI})
 }
 
 // markCode makes code of what stands between backticks.
