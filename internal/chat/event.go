@@ -69,13 +69,13 @@ type Message struct {
 	Text    string
 }
 
-// messageOf is the message that ev became by being appended as rec.
-func messageOf(ev Event, epoch uint32, offset int64, appended time.Time) Message {
+// MessageOf is the message that ev became by being appended as rec.
+func MessageOf(ev Event, epoch uint32, rec Record) Message {
 	return Message{
 		RoomURI: ev.Room,
-		ID:      NewMessageID(epoch, offset, appended),
-		Time:    appended,
-		Expires: appended.Add(ev.TTL),
+		ID:      NewMessageID(epoch, rec.Offset, rec.Time),
+		Time:    rec.Time,
+		Expires: rec.Time.Add(ev.TTL),
 		Sender:  ev.Sender,
 		Text:    ev.Text,
 	}

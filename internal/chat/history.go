@@ -247,5 +247,5 @@ func (m *Messages) decodeFirst(ctx context.Context, p Partition, epoch uint32, r
 			return Message{}, false, nil
 		}
 	}
-	return messageOf(ev, epoch, rec.Offset, rec.Time), true, nil
+	return MessageOf(ev, epoch, rec), true, nil
 }

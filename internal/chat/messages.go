@@ -59,11 +59,11 @@ func (m *Messages) Send(ctx context.Context, sender User, room Room, text, key s
 		return Message{}, &BusyError{Reason: "You are sending too many messages.", RetryAfter: wait, Caller: true}
 	}
 	ev := Event{Kind: EventMessage, Room: room.URI, Sender: sender.Profile, Text: text, Key: key, TTL: m.ttl(room), Accepted: now}
-	id, appended, err := m.publisher.Publish(ctx, room, ev)
+	rec, epoch, err := m.publisher.Publish(ctx, room, ev)
 	if err != nil {
 		return Message{}, err
 	}
-	sent := messageOf(ev, id.Epoch, id.Offset, appended)
+	sent := MessageOf(ev, epoch, rec)
 	if key == "" {
 		return sent, nil
 	}
@@ -108,7 +108,7 @@ func (m *Messages) firstOf(ctx context.Context, p Partition, sent Message, ev Ev
 		if err != nil {
 			return Message{}, err
 		}
-		return messageOf(original, batch.Epoch, rec.Offset, rec.Time), nil
+		return MessageOf(original, batch.Epoch, rec), nil
 	}
 	return Message{}, fmt.Errorf("%w: the first message is gone from the log", ErrOutcomeUnknown)
 }

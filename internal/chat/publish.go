@@ -4,7 +4,6 @@ import (
 	"context"
 	"fmt"
 	"hash/fnv"
-	"time"
 )
 
 // Publisher appends events to the log.
@@ -15,8 +14,8 @@ type Publisher struct {
 // NewPublisher returns a Publisher to the log.
 func NewPublisher(log Log) *Publisher { return &Publisher{log: log} }
 
-// Publish appends an event to its room and returns its place.
-func (p *Publisher) Publish(ctx context.Context, room Room, ev Event) (MessageID, time.Time, error) {
+// Publish appends an event to its room and returns its record and epoch.
+func (p *Publisher) Publish(ctx context.Context, room Room, ev Event) (Record, uint32, error) {
 	return p.append(ctx, room.Partition, room.URI, ev)
 }
 
@@ -43,10 +42,10 @@ func (p *Publisher) PartitionFor(ctx context.Context, topic Topic, key string) (
 	return Partition{Topic: topic, Number: int32(h.Sum32() % uint32(count))}, nil
 }
 
-func (p *Publisher) append(ctx context.Context, partition Partition, key string, ev Event) (MessageID, time.Time, error) {
+func (p *Publisher) append(ctx context.Context, partition Partition, key string, ev Event) (Record, uint32, error) {
 	rec, epoch, err := p.log.Append(ctx, partition, key, AppendEvent(nil, ev))
 	if err != nil {
-		return MessageID{}, time.Time{}, fmt.Errorf("append to %s: %w", partition, err)
+		return Record{}, 0, fmt.Errorf("append to %s: %w", partition, err)
 	}
-	return NewMessageID(epoch, rec.Offset, rec.Time), rec.Time, nil
+	return rec, epoch, nil
 }

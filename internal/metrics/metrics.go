@@ -23,10 +23,10 @@ type Close string
 
 // The reasons why a socket ends.
 const (
-	CloseClient   Close = "client"   // the client closed it
-	CloseLost     Close = "lost"     // the connection broke or went silent
-	CloseSlow     Close = "slow"     // the client did not keep up
-	CloseRevoked  Close = "revoked"  // its token died, or its member was removed
+	CloseClient   Close = "client"  // the client closed it
+	CloseLost     Close = "lost"    // the connection broke or went silent
+	CloseSlow     Close = "slow"    // the client did not keep up
+	CloseRevoked  Close = "revoked" // its token died, or its member was removed
 	CloseTooLarge Close = "too_large"
 	CloseProtocol Close = "protocol" // it broke the WebSocket protocol
 	CloseDrain    Close = "drain"    // the server is going away

@@ -16,6 +16,8 @@ type disk struct {
 	mu sync.Mutex // guards the fields below
 	// write, sync and truncate are the errors of those acts, or nil.
 	write, sync, truncate error
+	// reads is how many reads are still to fail.
+	reads int
 	// short is how many bytes a failing write leaves in the file.
 	short int
 	// block, if not nil, holds each sync up until it is closed; each one that
@@ -51,6 +53,16 @@ func (f faultyFile) WriteAt(b []byte, position int64) (int, error) {
 	}
 	n, writeErr := f.File.WriteAt(b[:short], position)
 	return n, errors.Join(err, writeErr)
+}
+
+func (f faultyFile) ReadAt(b []byte, position int64) (int, error) {
+	f.disk.mu.Lock()
+	defer f.disk.mu.Unlock()
+	if f.disk.reads > 0 {
+		f.disk.reads--
+		return 0, unix.EIO
+	}
+	return f.File.ReadAt(b, position)
 }
 
 func (f faultyFile) Sync() error {
@@ -236,4 +248,22 @@ func TestFullDiskAtNewSegment(t *testing.T) {
 	appendTo(t, l, messages, "value 1")
 	closeLog(t, l)
 	checkPrefix(t, values(t, openLog(t, dir, options), messages), 2)
+}
+
+// A read that fails is ErrUnavailable, and a tail tries again by itself.
+func TestFailedRead(t *testing.T) {
+	d := &disk{}
+	l := openLog(t, t.TempDir(), local.WithOpen(local.Options{CacheBytes: 1}, d.open))
+	appendTo(t, l, messages, "value 0")
+	d.set(func(d *disk) { d.reads = 3 })
+	if _, err := l.Read(context.Background(), messages, 0, 1); !errors.Is(err, chat.ErrUnavailable) {
+		t.Errorf("Read: %v, want %v", err, chat.ErrUnavailable)
+	}
+	tail := l.Tail()
+	defer tail.Close()
+	tail.Add(messages, 0)
+	batches, err := tail.Next(context.Background())
+	if err != nil || len(batches) != 1 || len(batches[0].Records) != 1 {
+		t.Errorf("Next: %v, %v, want one batch with one record", batches, err)
+	}
 }

@@ -216,8 +216,7 @@ func (p *partition) take() (g *group, trims []*trimRequest, ok bool) {
 	p.gather()
 	if len(p.pending) > 0 {
 		g = p.pending[0]
-		p.pending[0] = nil // the backing array would hold it
-		p.pending = p.pending[1:]
+		p.pending = slices.Delete(p.pending, 0, 1)
 	}
 	trims, p.trims = p.trims, nil
 	return g, trims, true

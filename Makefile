@@ -1,0 +1,49 @@
+# Every target prints what it runs. `make` alone lists them.
+SHELL := /bin/bash
+GO ?= go
+FUZZTIME ?= 30s
+VERSION ?= $(shell git describe --tags --always --dirty 2>/dev/null || echo dev)
+
+.DEFAULT_GOAL := help
+
+.PHONY: help
+help: ## List the targets
+	@awk -F':.*## ' '/^[a-z-]+:.*## /{printf "  %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+
+.PHONY: build
+build: ## Build the commands into bin/
+	$(GO) build -trimpath -ldflags "-s -w -X main.version=$(VERSION)" -o bin/ ./cmd/...
+
+.PHONY: run
+run: ## Run the server
+	$(GO) run ./cmd/chatd
+
+.PHONY: deps
+deps: ## Install what the tests need besides Go
+	test/deps/install
+
+.PHONY: test
+test: deps ## Run all tests, under the race detector
+	$(GO) test -race -shuffle=on -count=1 -timeout 20m ./...
+
+.PHONY: lint
+lint: ## Check format, vet and staticcheck
+	@echo gofmt -l .; files=$$(gofmt -l .); test -z "$$files" || { echo "not formatted: $$files"; exit 1; }
+	$(GO) vet ./...
+	$(GO) tool staticcheck ./...
+	$(GO) mod tidy -diff
+
+.PHONY: fuzz
+fuzz: ## Fuzz every decoder for FUZZTIME each
+	test/deps/fuzz $(FUZZTIME)
+
+.PHONY: crash
+crash: ## Kill the server 500 times under load
+	$(GO) test ./test/crash -count=1 -timeout 60m -v -args -kills=500
+
+.PHONY: bench
+bench: ## Measure the server against floors of the same run
+	$(GO) test ./test/bench -run "^$$" -bench . -benchtime 1x -timeout 60m -v
+
+.PHONY: check
+check: lint test ## What CI runs, but for the fuzzing

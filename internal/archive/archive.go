@@ -1,0 +1,206 @@
+// Package archive rewrites the log for reading: it moves the messages of the
+// log's partitions into the store and the watermark after them.
+//
+// A partition has one writer at a time, but two of them do no harm: rows are
+// keyed by their place in the log, and the watermark only moves forward.
+package archive
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"math/rand/v2"
+	"time"
+
+	"github.com/chatcluster/chatcluster/internal/chat"
+	"github.com/chatcluster/chatcluster/internal/metrics"
+	"golang.org/x/sync/errgroup"
+)
+
+// Options are the settings of an Archiver.
+type Options struct {
+	Metrics *metrics.Metrics
+	Logger  *slog.Logger
+	// Now is the clock.
+	Now func() time.Time
+}
+
+// Archiver archives partitions of the log.
+type Archiver struct {
+	log     chat.Log
+	store   chat.MessageStore
+	options Options
+}
+
+// New returns an Archiver from the log to the store.
+func New(log chat.Log, store chat.MessageStore, o Options) *Archiver {
+	return &Archiver{log: log, store: store, options: o}
+}
+
+// Run archives all partitions until ctx ends.
+func (a *Archiver) Run(ctx context.Context) error {
+	count, err := a.log.Partitions(ctx, chat.TopicMessages)
+	if err != nil {
+		return fmt.Errorf("count partitions: %w", err)
+	}
+	group, ctx := errgroup.WithContext(ctx)
+	for n := range count {
+		group.Go(func() error {
+			return a.ArchivePartition(ctx, chat.Partition{Topic: chat.TopicMessages, Number: n})
+		})
+	}
+	return group.Wait()
+}
+
+// ArchivePartition archives one partition until ctx ends. Failures of the log
+// or the store are retried for ever: nothing is lost meanwhile, for the log
+// keeps what is not archived.
+func (a *Archiver) ArchivePartition(ctx context.Context, p chat.Partition) error {
+	for attempt := 0; ; attempt++ {
+		archived, err := a.follow(ctx, p)
+		if ctx.Err() != nil {
+			return nil
+		}
+		if archived {
+			attempt = 0
+		}
+		a.options.Logger.Warn("archiver interrupted", "partition", p.String(), "error", err, "attempt", attempt)
+		select {
+		case <-ctx.Done():
+			return nil
+		case <-time.After(backoff(attempt)):
+		}
+	}
+}
+
+// backoff grows from 50 ms to 5 s, with up to half of it at random so that
+// archivers do not come back in step.
+func backoff(attempt int) time.Duration {
+	d := min(50*time.Millisecond<<min(attempt, 10), 5*time.Second)
+	return d/2 + rand.N(d/2)
+}
+
+// follow archives from the watermark on until something fails, and reports
+// whether anything was archived before.
+func (a *Archiver) follow(ctx context.Context, p chat.Partition) (archived bool, err error) {
+	run, err := a.start(ctx, p)
+	if err != nil {
+		return false, err
+	}
+	tail := a.log.Tail()
+	defer tail.Close()
+	tail.Add(p, run.warmFrom)
+	for {
+		batches, err := tail.Next(ctx)
+		if err != nil {
+			return archived, fmt.Errorf("follow log: %w", err)
+		}
+		for _, batch := range batches {
+			if batch.Err != nil {
+				return archived, fmt.Errorf("follow log: %w", batch.Err)
+			}
+			if err := a.archive(ctx, run, batch); err != nil {
+				return archived, err
+			}
+			archived = true
+		}
+	}
+}
+
+// run is the state of following one partition.
+type run struct {
+	partition chat.Partition
+	// from is the first offset to archive; what lies before it only feeds the
+	// fold.
+	from, warmFrom int64
+	fold           *chat.Fold
+}
+
+func (a *Archiver) start(ctx context.Context, p chat.Partition) (*run, error) {
+	watermark, err := a.store.Watermark(ctx, p)
+	if err != nil {
+		return nil, fmt.Errorf("read watermark: %w", err)
+	}
+	bounds, err := a.log.Bounds(ctx, p)
+	if err != nil {
+		return nil, fmt.Errorf("read log bounds: %w", err)
+	}
+	from := bounds.First
+	if watermark.Epoch == bounds.Epoch {
+		from = watermark.Next
+	}
+	switch {
+	case from < bounds.First:
+		// The log was trimmed before it was archived. Readers find nothing
+		// there either way, so going on is all that is left, but not silently.
+		a.options.Logger.Error("log trimmed before it was archived", "partition", p.String(), "from", from, "to", bounds.First)
+		from = bounds.First
+	case from > bounds.Next:
+		return nil, fmt.Errorf("watermark %d of %s lies beyond the end of the log, %d: %w", from, p, bounds.Next, chat.ErrOffsetOutOfRange)
+	}
+	return &run{partition: p, from: from, warmFrom: chat.WarmFrom(from, bounds.First), fold: chat.NewFold()}, nil
+}
+
+func (a *Archiver) archive(ctx context.Context, r *run, batch chat.Batch) error {
+	cutoff, err := a.store.Cutoff(ctx)
+	if err != nil {
+		return fmt.Errorf("read cutoff: %w", err)
+	}
+	now := a.options.Now()
+	messages := make([]chat.Message, 0, len(batch.Records))
+	for _, rec := range batch.Records {
+		ev, err := chat.DecodeEvent(rec.Key, rec.Value)
+		if err != nil {
+			if rec.Offset >= r.from {
+				a.options.Metrics.ForeignRecords.Inc()
+				a.options.Logger.Warn("foreign record skipped", "partition", r.partition.String(), "offset", rec.Offset, "error", err)
+			}
+			continue
+		}
+		repeat := r.fold.Apply(rec.Offset, &ev) != rec.Offset
+		if repeat || ev.Kind != chat.EventMessage || rec.Offset < r.from {
+			continue
+		}
+		msg := chat.MessageOf(ev, batch.Epoch, rec)
+		// What may no longer be read is not brought back by a replay.
+		if msg.Expires.After(now) && !msg.Time.Before(cutoff) {
+			messages = append(messages, msg)
+		}
+	}
+	if batch.Next <= r.from {
+		return nil
+	}
+	if len(messages) > 0 {
+		if err := a.store.PutMessages(ctx, messages); err != nil {
+			return fmt.Errorf("put messages: %w", err)
+		}
+	}
+	if err := a.store.SetWatermark(ctx, r.partition, chat.Watermark{Epoch: batch.Epoch, Next: batch.Next}); err != nil {
+		return fmt.Errorf("set watermark: %w", err)
+	}
+	a.options.Metrics.Archived.Add(float64(len(messages)))
+	r.from = batch.Next
+	return nil
+}
+
+// Caught reports whether everything that the log held at the time of the call
+// is archived.
+func (a *Archiver) Caught(ctx context.Context) (bool, error) {
+	count, err := a.log.Partitions(ctx, chat.TopicMessages)
+	if err != nil {
+		return false, err
+	}
+	for n := range count {
+		p := chat.Partition{Topic: chat.TopicMessages, Number: n}
+		bounds, logErr := a.log.Bounds(ctx, p)
+		watermark, storeErr := a.store.Watermark(ctx, p)
+		if err := errors.Join(logErr, storeErr); err != nil {
+			return false, err
+		}
+		if bounds.Next > bounds.First && (watermark.Epoch != bounds.Epoch || watermark.Next < bounds.Next) {
+			return false, nil
+		}
+	}
+	return true, nil
+}

@@ -1,0 +1,134 @@
+package cached_test
+
+import (
+	"context"
+	"errors"
+	"testing"
+	"time"
+
+	"github.com/chatcluster/chatcluster/internal/chat"
+	"github.com/chatcluster/chatcluster/internal/store/cached"
+	"github.com/chatcluster/chatcluster/internal/store/local"
+	"github.com/chatcluster/chatcluster/internal/store/storetest"
+)
+
+func open(t *testing.T) *local.Store {
+	t.Helper()
+	store, err := local.Open(t.TempDir(), local.Options{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		if err := store.Close(); err != nil {
+			t.Error(err)
+		}
+	})
+	return store
+}
+
+// A store that is cached is a store: what is written through it is seen at
+// once, however long entries are believed.
+func TestConformance(t *testing.T) {
+	storetest.Run(t, func(t *testing.T) chat.Store {
+		return cached.New(open(t), cached.Options{Entries: 100, Fresh: time.Hour, Stale: time.Hour, Now: time.Now})
+	})
+}
+
+// backend is a store whose look-ups of users can be counted, stopped and made
+// to fail.
+type backend struct {
+	chat.Store
+	user  chat.User
+	err   error
+	loads int
+	// during runs while a look-up is under way.
+	during func()
+}
+
+func (b *backend) UserByID(context.Context, int64) (chat.User, error) {
+	b.loads++
+	user, err := b.user, b.err
+	if b.during != nil {
+		b.during()
+	}
+	return user, err
+}
+
+func (b *backend) UpdateUser(_ context.Context, _ int64, c chat.UserChange) (chat.User, error) {
+	c.Apply(&b.user)
+	return b.user, nil
+}
+
+func newCached() (*cached.Store, *backend, *time.Time) {
+	now := time.Unix(1_700_000_000, 0)
+	b := &backend{user: chat.User{Profile: chat.Profile{ID: 1, Username: "amir"}}}
+	s := cached.New(b, cached.Options{Entries: 10, Fresh: time.Second, Stale: time.Minute, Now: func() time.Time { return now }})
+	return s, b, &now
+}
+
+func TestFreshAndStale(t *testing.T) {
+	for _, tc := range []struct {
+		name  string
+		age   time.Duration
+		err   error
+		want  error
+		loads int
+	}{
+		{"fresh", 900 * time.Millisecond, nil, nil, 1},
+		{"older", time.Second, nil, nil, 2},
+		{"fresh while the store is down", 900 * time.Millisecond, chat.ErrUnavailable, nil, 1},
+		{"older while the store is down", 50 * time.Second, chat.ErrUnavailable, nil, 2},
+		{"too old while the store is down", time.Minute, chat.ErrUnavailable, chat.ErrUnavailable, 2},
+		{"older and gone", time.Second, chat.ErrNotFound, chat.ErrNotFound, 2},
+	} {
+		t.Run(tc.name, func(t *testing.T) {
+			s, b, now := newCached()
+			if _, err := s.UserByID(t.Context(), 1); err != nil {
+				t.Fatal(err)
+			}
+			*now = now.Add(tc.age)
+			b.err = tc.err
+			user, err := s.UserByID(t.Context(), 1)
+			if !errors.Is(err, tc.want) || (err == nil && user != b.user) {
+				t.Errorf("got %+v, %v, want %v", user, err, tc.want)
+			}
+			if b.loads != tc.loads {
+				t.Errorf("look-ups: got %d, want %d", b.loads, tc.loads)
+			}
+		})
+	}
+}
+
+// A look-up that overlaps a change must not leave the old answer behind.
+func TestLookupDuringChange(t *testing.T) {
+	s, b, _ := newCached()
+	name := "Amir"
+	b.during = func() {
+		b.during = nil
+		if _, err := s.UpdateUser(t.Context(), 1, chat.UserChange{FirstName: &name}); err != nil {
+			t.Error(err)
+		}
+	}
+	if _, err := s.UserByID(t.Context(), 1); err != nil {
+		t.Fatal(err)
+	}
+	if user, err := s.UserByID(t.Context(), 1); err != nil || user.FirstName != name {
+		t.Errorf("got %q, %v, want the changed name %q", user.FirstName, err, name)
+	}
+}
+
+func TestCachedTokenExpires(t *testing.T) {
+	store := open(t)
+	now := time.UnixMilli(1_700_000_000_000)
+	s := cached.New(store, cached.Options{Entries: 10, Fresh: time.Hour, Stale: time.Hour, Now: func() time.Time { return now }})
+	token := chat.Token{Hash: chat.TokenHash{1}, UserID: 1, Created: now, Expires: now.Add(time.Minute)}
+	if err := s.CreateToken(t.Context(), token); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := s.TokenByHash(t.Context(), token.Hash, now); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := s.TokenByHash(t.Context(), token.Hash, now.Add(time.Minute)); !errors.Is(err, chat.ErrNotFound) {
+		t.Errorf("got %v, want ErrNotFound", err)
+	}
+}
