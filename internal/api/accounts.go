@@ -47,7 +47,7 @@ func (a *API) login(ctx context.Context, req *request) (answer, error) {
 	if err != nil {
 		return answer{}, err
 	}
-	return ok(loggedIn{token})
+	return reply(loggedIn{token})
 }
 
 func (a *API) logout(ctx context.Context, req *request) (answer, error) {
@@ -69,7 +69,7 @@ func (a *API) setPassword(ctx context.Context, req *request) (answer, error) {
 }
 
 func (a *API) me(_ context.Context, req *request) (answer, error) {
-	return ok(viewAccount(req.caller.User))
+	return reply(viewAccount(req.caller.User))
 }
 
 func (a *API) updateMe(ctx context.Context, req *request) (answer, error) {
@@ -88,7 +88,7 @@ func (a *API) changeUser(ctx context.Context, req *request, id int64, change cha
 	if err != nil {
 		return answer{}, err
 	}
-	return ok(viewAccount(u))
+	return reply(viewAccount(u))
 }
 
 func (a *API) updateUser(ctx context.Context, req *request) (answer, error) {

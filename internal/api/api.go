@@ -5,6 +5,7 @@ import (
 	"log/slog"
 	"net"
 	"net/http"
+	"sync"
 	"sync/atomic"
 
 	"github.com/chatcluster/chatcluster/internal/chat"
@@ -49,7 +50,8 @@ type API struct {
 	auth     Authenticator
 	metrics  *metrics.Metrics
 	options  Options
-	docs     docs
+	// docs are rendered when they are first asked for.
+	docs     func() docs
 	draining atomic.Bool
 }
 
@@ -69,7 +71,7 @@ func New(accounts *chat.Accounts, rooms *chat.Rooms, messages *chat.Messages, au
 	}
 	return &API{
 		accounts: accounts, rooms: rooms, messages: messages, auth: auth, metrics: m, options: o,
-		docs: newDocs(),
+		docs: sync.OnceValue(newDocs),
 	}
 }
 

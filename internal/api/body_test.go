@@ -56,6 +56,7 @@ func TestBadBodies(t *testing.T) {
 		{name: "half a surrogate pair", contentType: jsonT, body: `{"message":"a\ud83d"}`, status: 400, want: `{"message":["This field must be valid UTF-8."]}`},
 		{name: "second half of a pair", contentType: jsonT, body: `{"message":"\ude00\ud83d"}`, status: 400, want: `{"message":["This field must be valid UTF-8."]}`},
 		{name: "whole pair", contentType: jsonT, body: `{"message":"\\ud83d \ud83d\ude00"}`, status: 200},
+		{name: "JSON with spaces", path: "/api/chats/", contentType: jsonT, body: " {\n\"title\" : \"a\" , \"message_ttl\" :\t60 } ", status: 200},
 		{name: "unknown fields", contentType: jsonT, body: `{"message":"a","x":1,"x":null}`, status: 200},
 
 		{name: "form field twice", contentType: form, body: "message=a&message=b", status: 400, want: `{"message":["This field was given more than once."]}`},

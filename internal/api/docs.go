@@ -50,15 +50,16 @@ func newDocs() docs {
 }
 
 func (a *API) showDocs(context.Context, *request) (answer, error) {
+	shown := a.docs()
 	return answer{
 		status: http.StatusOK,
-		body:   content{"text/html; charset=utf-8", a.docs.page},
-		header: http.Header{"Content-Security-Policy": {a.docs.policy}},
+		body:   content{"text/html; charset=utf-8", shown.page},
+		header: http.Header{"Content-Security-Policy": {shown.policy}},
 	}, nil
 }
 
 func (a *API) showOpenAPI(context.Context, *request) (answer, error) {
-	return ok(content{"application/json", openAPI})
+	return reply(content{"application/json", openAPI})
 }
 
 // markCode makes code of what stands between backticks.
@@ -108,7 +109,7 @@ type operation struct {
 	}
 	Responses map[string]struct {
 		Description string
-		Content     map[string]struct{ Example any }
+		Content     map[string]struct{ Example json.RawMessage }
 	}
 }
 
@@ -122,14 +123,10 @@ type schema struct {
 }
 
 func parseDocument(source []byte) document {
-	var tree any
-	if err := json.Unmarshal(source, &tree); err != nil {
-		panic(fmt.Errorf("parse OpenAPI document: %w", err))
-	}
+	var components resolver
+	mustParse(source, &components)
 	var doc document
-	if err := json.Unmarshal(encodeJSON(resolve(tree, tree)), &doc); err != nil {
-		panic(fmt.Errorf("read OpenAPI document: %w", err))
-	}
+	mustParse(encodeJSON(components.resolve(source)), &doc)
 	for path, methods := range doc.Paths {
 		for method, op := range methods {
 			op.Method, op.Path = strings.ToUpper(method), path
@@ -154,31 +151,49 @@ func positionOf(source []byte, op *operation) int {
 	return bytes.Index(source, []byte(`"operationId": "`+op.OperationID+`"`))
 }
 
-// resolve is node with each {"$ref": "#/a/b"} replaced by what it refers to in
-// root. The document has no circle of references.
-func resolve(root, node any) any {
-	switch n := node.(type) {
-	case map[string]any:
-		if ref, isRef := n["$ref"].(string); isRef {
-			target := root
-			for _, step := range strings.Split(strings.TrimPrefix(ref, "#/"), "/") {
-				target = target.(map[string]any)[step]
-			}
-			return resolve(root, target)
+// resolver replaces each {"$ref": "#/components/kind/name"} by what it refers
+// to. The document has no circle of references.
+type resolver struct {
+	Components map[string]map[string]json.RawMessage
+}
+
+// resolve is node with its references replaced. Examples stay as they are
+// written: the order of their members is that of the answers.
+func (r *resolver) resolve(node json.RawMessage) any {
+	switch node[0] {
+	case '{':
+		var object map[string]json.RawMessage
+		mustParse(node, &object)
+		if ref, isRef := object["$ref"]; isRef {
+			steps := strings.Split(strings.Trim(string(ref), `"`), "/")
+			return r.resolve(r.Components[steps[2]][steps[3]])
 		}
-		resolved := make(map[string]any, len(n))
-		for key, child := range n {
-			resolved[key] = resolve(root, child)
+		resolved := make(map[string]any, len(object))
+		for key, child := range object {
+			if key == "example" {
+				resolved[key] = child
+			} else {
+				resolved[key] = r.resolve(child)
+			}
 		}
 		return resolved
-	case []any:
-		resolved := make([]any, len(n))
-		for i, child := range n {
-			resolved[i] = resolve(root, child)
+	case '[':
+		var list []json.RawMessage
+		mustParse(node, &list)
+		resolved := make([]any, len(list))
+		for i, child := range list {
+			resolved[i] = r.resolve(child)
 		}
 		return resolved
 	default:
 		return node
+	}
+}
+
+// mustParse is for the embedded document, which no caller can change.
+func mustParse(source []byte, into any) {
+	if err := json.Unmarshal(source, into); err != nil {
+		panic(fmt.Errorf("parse OpenAPI document: %w", err))
 	}
 }
 
@@ -253,7 +268,7 @@ func (op *operation) Example() string {
 			continue
 		}
 		var b bytes.Buffer
-		if json.Indent(&b, encodeJSON(example), "", "  ") == nil {
+		if json.Indent(&b, example, "", "  ") == nil {
 			return b.String()
 		}
 	}

@@ -60,6 +60,9 @@ func TestDocsShowEveryCall(t *testing.T) {
   &#34;$SERVER/api/chats/040213b14a02451/messages/&#34;`; !strings.Contains(got.body, want) {
 		t.Errorf("the page has no %s", want)
 	}
+	if want := "{\n  &#34;email&#34;: &#34;user_a@mail.com&#34;,\n  &#34;username&#34;: &#34;user_a&#34;,\n  &#34;id&#34;: 1\n}"; !strings.Contains(got.body, want) {
+		t.Errorf("the page has no example in the order of the answer, %s", want)
+	}
 	style := regexp.MustCompile(`(?s)<style>(.*)</style>`).FindStringSubmatch(got.body)
 	digest := sha256.Sum256([]byte(style[1]))
 	if policy, want := got.header.Get("Content-Security-Policy"), base64.StdEncoding.EncodeToString(digest[:]); !strings.Contains(policy, want) {

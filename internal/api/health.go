@@ -6,7 +6,7 @@ import (
 )
 
 func (a *API) livez(context.Context, *request) (answer, error) {
-	return ok(health{Status: "ok", Checks: []healthCheck{}})
+	return reply(health{Status: "ok", Checks: []healthCheck{}})
 }
 
 type health struct {
@@ -40,5 +40,5 @@ func (a *API) readyz(ctx context.Context, _ *request) (answer, error) {
 	if state.Status != "ok" {
 		return answer{status: http.StatusServiceUnavailable, body: state}, nil
 	}
-	return ok(state)
+	return reply(state)
 }

@@ -29,7 +29,7 @@ func (a *API) sendMessage(ctx context.Context, req *request) (answer, error) {
 	a.metrics.Accepted.Inc()
 	// What the message says and who sent it come from the log: a repeat of a
 	// key gets the answer of the first.
-	return ok(messageSent{success, sent.RoomURI, sent.Text, viewUser(sent.Sender), sent.ID.String(), timestamp(sent.Time)})
+	return reply(messageSent{success, sent.RoomURI, sent.Text, viewUser(sent.Sender), sent.ID.String(), timestamp(sent.Time)})
 }
 
 func (a *API) send(ctx context.Context, req *request) (chat.Message, error) {

@@ -35,7 +35,7 @@ var documented = sync.OnceValues(func() (*openapi3.T, routers.Router) {
 
 // checkDocumented fails the test if the document does not allow the answer or,
 // where it says yes, the request.
-func checkDocumented(t *testing.T, c call, got reply) {
+func checkDocumented(t *testing.T, c call, got received) {
 	t.Helper()
 	_, router := documented()
 	if path, query, _ := strings.Cut(c.path, "?"); !strings.HasSuffix(path, "/") {

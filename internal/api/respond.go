@@ -51,7 +51,7 @@ type content struct {
 	bytes     []byte
 }
 
-func ok(body any) (answer, error) { return answer{status: http.StatusOK, body: body}, nil }
+func reply(body any) (answer, error) { return answer{status: http.StatusOK, body: body}, nil }
 
 func noContent() (answer, error) { return answer{status: http.StatusNoContent}, nil }
 

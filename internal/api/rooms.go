@@ -22,7 +22,7 @@ func (a *API) listRooms(ctx context.Context, req *request) (answer, error) {
 	for i, r := range found {
 		list.Rooms[i] = viewRoom(r)
 	}
-	return ok(list)
+	return reply(list)
 }
 
 func (a *API) createRoom(ctx context.Context, req *request) (answer, error) {
@@ -50,7 +50,7 @@ func (a *API) updateRoom(ctx context.Context, req *request) (answer, error) {
 	if err != nil {
 		return answer{}, err
 	}
-	return ok(viewRoom(changed))
+	return reply(viewRoom(changed))
 }
 
 func (a *API) deleteRoom(ctx context.Context, req *request) (answer, error) {

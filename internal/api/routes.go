@@ -32,9 +32,9 @@ type route struct {
 	method string
 	// paths are all the paths of the call, without the trailing slash, which
 	// makes no difference.
-	paths []string
-	audience
-	handle handler
+	paths    []string
+	audience audience
+	handle   handler
 }
 
 func (a *API) routes() []route {

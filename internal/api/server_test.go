@@ -47,7 +47,7 @@ type settings struct {
 	messages chat.MessagesOptions
 }
 
-func start(t *testing.T, adjust ...func(*settings)) *server {
+func start(t testing.TB, adjust ...func(*settings)) *server {
 	t.Helper()
 	limits := chat.Limits{MessageBytes: 64 << 10, MinTTL: time.Minute, MaxTTL: 24 * time.Hour}
 	logged := &logBuffer{}
@@ -84,7 +84,7 @@ func start(t *testing.T, adjust ...func(*settings)) *server {
 	return &server{Server: hs, api: a, accounts: accounts, rooms: rooms, metrics: m, log: log, logged: logged}
 }
 
-func closeOrFail(t *testing.T, c io.Closer) {
+func closeOrFail(t testing.TB, c io.Closer) {
 	if err := c.Close(); err != nil {
 		t.Error(err)
 	}
@@ -148,7 +148,7 @@ type caller struct {
 	token string
 }
 
-func (s *server) user(t *testing.T, username string) caller {
+func (s *server) user(t testing.TB, username string) caller {
 	t.Helper()
 	return s.newUser(t, chat.NewUser{Username: username})
 }
@@ -158,7 +158,7 @@ func (s *server) staff(t *testing.T, username string) caller {
 	return s.newUser(t, chat.NewUser{Username: username, IsStaff: true})
 }
 
-func (s *server) newUser(t *testing.T, n chat.NewUser) caller {
+func (s *server) newUser(t testing.TB, n chat.NewUser) caller {
 	t.Helper()
 	n.Password, n.Email = password, n.Username+"@mail.com"
 	u, err := s.accounts.Register(t.Context(), n)
@@ -173,7 +173,7 @@ func (s *server) newUser(t *testing.T, n chat.NewUser) caller {
 }
 
 // session makes a session of owner with the members, and returns it.
-func (s *server) session(t *testing.T, access chat.Access, owner caller, members ...caller) chat.Room {
+func (s *server) session(t testing.TB, access chat.Access, owner caller, members ...caller) chat.Room {
 	t.Helper()
 	room, err := s.rooms.CreateSession(t.Context(), owner.User, chat.SessionSettings{Access: access})
 	if err != nil {
@@ -222,14 +222,14 @@ func (c call) request(base string) *http.Request {
 	return r
 }
 
-type reply struct {
+type received struct {
 	status int
 	header http.Header
 	body   string
 }
 
 // field is a field of the answer, as it stands there.
-func (r reply) field(t *testing.T, name string) string {
+func (r received) field(t *testing.T, name string) string {
 	t.Helper()
 	var object map[string]json.RawMessage
 	if err := json.Unmarshal([]byte(r.body), &object); err != nil {
@@ -239,7 +239,7 @@ func (r reply) field(t *testing.T, name string) string {
 }
 
 // do makes the call and checks both sides of it against the document.
-func (s *server) do(t *testing.T, c call) reply {
+func (s *server) do(t *testing.T, c call) received {
 	t.Helper()
 	response, err := s.Client().Do(c.request(s.URL))
 	if err != nil {
@@ -250,13 +250,13 @@ func (s *server) do(t *testing.T, c call) reply {
 	if err != nil {
 		t.Fatal(err)
 	}
-	r := reply{response.StatusCode, response.Header, string(body)}
+	r := received{response.StatusCode, response.Header, string(body)}
 	checkDocumented(t, c, r)
 	return r
 }
 
 // want makes the call and checks the answer's status.
-func (s *server) want(t *testing.T, status int, c call) reply {
+func (s *server) want(t *testing.T, status int, c call) received {
 	t.Helper()
 	got := s.do(t, c)
 	if got.status != status {

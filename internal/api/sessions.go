@@ -34,7 +34,7 @@ func (a *API) createSession(ctx context.Context, req *request) (answer, error) {
 	if err != nil {
 		return answer{}, err
 	}
-	return ok(sessionCreated{success, created.URI, "New chat session created", created.ID})
+	return reply(sessionCreated{success, created.URI, "New chat session created", created.ID})
 }
 
 // readSettings reads the fields that a session's creator may choose.
@@ -72,7 +72,7 @@ func (a *API) listSessions(ctx context.Context, req *request) (answer, error) {
 		}
 		list.Sessions[i] = viewSession(r, members)
 	}
-	return ok(list)
+	return reply(list)
 }
 
 // lookup finds the room of the path.
@@ -106,7 +106,7 @@ func (a *API) sessionAnswer(ctx context.Context, r chat.Room) (answer, error) {
 	if err != nil {
 		return answer{}, err
 	}
-	return ok(viewSession(r, members))
+	return reply(viewSession(r, members))
 }
 
 // patchSession changes the settings that the body names; without any it joins
@@ -159,7 +159,7 @@ func (a *API) join(ctx context.Context, req *request, ref chat.RoomRef, username
 	if err != nil {
 		return answer{}, err
 	}
-	return ok(joined{success, viewUsers(members), who.Username + " joined that chat", viewUser(who.Profile)})
+	return reply(joined{success, viewUsers(members), who.Username + " joined that chat", viewUser(who.Profile)})
 }
 
 type memberList struct {
@@ -176,7 +176,7 @@ func (a *API) listMembers(ctx context.Context, req *request) (answer, error) {
 	if err != nil {
 		return answer{}, err
 	}
-	return ok(memberList{success, viewUsers(members)})
+	return reply(memberList{success, viewUsers(members)})
 }
 
 // removeMember is how callers leave, and how the creator puts others out.
