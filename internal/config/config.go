@@ -50,6 +50,9 @@ type Config struct {
 	LeaseTTL        time.Duration `yaml:"lease-ttl"`
 	ShutdownTimeout time.Duration `yaml:"shutdown-timeout"`
 
+	Kafka     Kafka     `yaml:",inline"`
+	Cassandra Cassandra `yaml:",inline"`
+
 	AllowedOrigins []string `yaml:"allowed-origins"`
 	LogFormat      string   `yaml:"log-format"`
 	LogLevel       string   `yaml:"log-level"`
@@ -81,6 +84,8 @@ func Default() Config {
 		WriteTimeout:    10 * time.Second,
 		LeaseTTL:        10 * time.Second,
 		ShutdownTimeout: 10 * time.Second,
+		Kafka:           defaultKafka(),
+		Cassandra:       defaultCassandra(),
 		LogFormat:       "text",
 		LogLevel:        "info",
 	}
@@ -113,6 +118,8 @@ func Bind(fs *pflag.FlagSet, c *Config) {
 	fs.DurationVar(&c.WriteTimeout, "write-timeout", c.WriteTimeout, "how long a frame may wait for a slow socket before it is closed")
 	fs.DurationVar(&c.LeaseTTL, "lease-ttl", c.LeaseTTL, "how long the presence of a gateway that died is believed")
 	fs.DurationVar(&c.ShutdownTimeout, "shutdown-timeout", c.ShutdownTimeout, "how long a stop waits for requests and sockets to end")
+	c.Kafka.bind(fs)
+	c.Cassandra.bind(fs)
 	fs.StringSliceVar(&c.AllowedOrigins, "allowed-origins", c.AllowedOrigins, "origins, besides the server's own, whose pages may use a log-in cookie")
 	fs.StringVar(&c.LogFormat, "log-format", c.LogFormat, "text or json")
 	fs.StringVar(&c.LogLevel, "log-level", c.LogLevel, "debug, info, warn or error")
@@ -242,8 +249,15 @@ func (c *Config) validate() []error {
 	v.check(c.SendRate == 0 || c.SendBurst >= 1, "send-burst", "must be at least 1, not %d", c.SendBurst)
 	v.check(c.AccountLogins >= 0, "account-failed-logins", "must not be negative, as %d is", c.AccountLogins)
 	v.check(c.AddressLogins >= 0, "address-failed-logins", "must not be negative, as %d is", c.AddressLogins)
+	c.Kafka.validate(&v)
+	c.Cassandra.validate(&v)
+	v.check((len(c.Kafka.Brokers) > 0) == (len(c.Cassandra.Hosts) > 0), "kafka-brokers and cassandra-hosts",
+		"go together: both for a cluster, none for a server with its data on disk")
 	return v.errs
 }
+
+// Cluster reports whether the server is part of a cluster.
+func (c *Config) Cluster() bool { return len(c.Kafka.Brokers) > 0 }
 
 // validator collects what is wrong.
 type validator struct{ errs []error }
