@@ -90,7 +90,7 @@ func (e *embedded) stages(l listeners) [][]lifecycle.Part {
 		e.serve("gateway address", l.gateway, delivery),
 		{Name: "control", Run: func(ctx context.Context) error { return control.Serve(ctx, c.DataDir, e) }},
 	}
-	foundation := []lifecycle.Part{{Name: "archiver", Run: e.archiver.Run}, {Name: "upkeep", Run: e.upkeep}}
+	foundation := []lifecycle.Part{{Name: "archiver", Run: e.archiver.Run}, {Name: "upkeep", Run: e.upkeep}, {Name: "store", Run: e.watchDisk}}
 	if l.metrics != nil {
 		handler := http.NewServeMux()
 		handler.Handle("/metrics", promhttp.HandlerFor(e.metrics.Registry, promhttp.HandlerOpts{}))
