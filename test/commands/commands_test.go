@@ -38,7 +38,7 @@ func chatd(t *testing.T, input string, args ...string) string {
 // refused runs a call of chatd that has to fail, and checks how.
 func refused(t *testing.T, code int, says []string, args ...string) {
 	t.Helper()
-	stdout, stderr, err := chatdtest.Run(t, "", "chatd", args...)
+	stdout, stderr, err := chatdtest.Run(t, chatdtest.Password+"\n", "chatd", args...)
 	var exit *exec.ExitError
 	if !errors.As(err, &exit) || exit.ExitCode() != code {
 		t.Fatalf("chatd %s: got %v, want exit code %d\n%s%s", strings.Join(args, " "), err, code, stdout, stderr)
