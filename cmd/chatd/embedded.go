@@ -63,6 +63,17 @@ const (
 	expiryInterval = time.Hour
 )
 
+// watchDisk ends the process's run when the disk has failed under the store,
+// whose engine cannot go on from there: the next start recovers.
+func (e *embedded) watchDisk(ctx context.Context) error {
+	select {
+	case <-ctx.Done():
+		return nil
+	case <-e.disk.Failed():
+		return errors.New("the disk failed under the store; see the log, and start again")
+	}
+}
+
 // upkeep trims the log behind the archiver and deletes what has expired.
 func (e *embedded) upkeep(ctx context.Context) error {
 	trim, expire := time.NewTicker(upkeepInterval), time.NewTicker(expiryInterval)

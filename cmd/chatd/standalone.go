@@ -6,13 +6,11 @@ import (
 	"fmt"
 	"io"
 	"log/slog"
-	"net"
 	"net/http"
+	"strings"
 	"time"
 
 	"github.com/chatcluster/chatcluster/internal/api"
-	"github.com/chatcluster/chatcluster/internal/chat"
-	"github.com/chatcluster/chatcluster/internal/clean"
 	"github.com/chatcluster/chatcluster/internal/config"
 	"github.com/chatcluster/chatcluster/internal/control"
 	"github.com/chatcluster/chatcluster/internal/gateway"
@@ -20,7 +18,6 @@ import (
 	"github.com/chatcluster/chatcluster/internal/lifecycle"
 	loglocal "github.com/chatcluster/chatcluster/internal/log/local"
 	"github.com/chatcluster/chatcluster/internal/web"
-	"github.com/gorilla/mux"
 	"github.com/prometheus/client_golang/prometheus/promhttp"
 )
 
@@ -46,30 +43,39 @@ func runStandalone(ctx context.Context, c config.Config, s streams) error {
 	if err != nil {
 		return errors.Join(err, e.close())
 	}
-	fmt.Fprintf(s.out, "ChatCluster %s\n  API and pages  http://%s\n  delivery       ws://%s/{uri}\n", version, l.api.Addr(), l.gateway.Addr())
-	if l.metrics != nil {
-		fmt.Fprintf(s.out, "  metrics        http://%s/metrics\n", l.metrics.Addr())
-	}
-	fmt.Fprintf(s.out, "  data           %s\n", c.DataDir)
-	err = lifecycle.Run(ctx, e.stages(l)...)
+	err = lifecycle.Run(ctx, e.stages(l, func() { e.greet(l, s.out) })...)
 	return errors.Join(err, e.close())
+}
+
+// greet tells where the server can be reached, once it can.
+func (e *embedded) greet(l listeners, out io.Writer) {
+	var text strings.Builder
+	fmt.Fprintf(&text, "ChatCluster %s\n  API and pages  http://%s\n  delivery       ws://%s/{uri}\n", version, l.api.Addr(), l.gateway.Addr())
+	if l.metrics != nil {
+		fmt.Fprintf(&text, "  metrics        http://%s/metrics\n", l.metrics.Addr())
+	}
+	fmt.Fprintf(&text, "  data           %s\n", e.config.DataDir)
+	// A server whose output nobody reads serves all the same.
+	_, _ = io.WriteString(out, text.String())
 }
 
 // stages are the parts of the server in the order in which they stop: first
 // nothing new is let in and the sockets go away, then what is in the log is
-// still archived.
-func (e *embedded) stages(l listeners) [][]lifecycle.Part {
+// still archived. ready is called once everything is served.
+func (e *embedded) stages(l listeners, ready func()) [][]lifecycle.Part {
 	c := e.config
 	auth := httpauth.New(e.accounts, c.AllowedOrigins)
 	sockets := gateway.New(e.log, e.store, e.accounts, e.rooms, e.messages, e.metrics, gateway.Options{
-		ID: "standalone", Authenticator: auth,
+		ID: "standalone", Authenticate: auth.Identify,
 		PingInterval: c.PingInterval, PongTimeout: c.PongTimeout, WriteTimeout: c.WriteTimeout,
 		SendQueueBytes: c.SendQueueBytes, ReadLimit: c.MaxFrameBytes, RingBytes: c.RingBytes,
 		MaxSockets: c.MaxSockets, MaxRoomsPerSocket: c.MaxSocketRooms, LeaseTTL: c.LeaseTTL,
 		Now: time.Now, Logger: e.logger,
 	})
 	rest := api.New(e.accounts, e.rooms, e.messages, auth, e.metrics, api.Options{
-		MaxBodyBytes: c.MaxBodyBytes, Logger: e.logger,
+		MaxBodyBytes: c.MaxBodyBytes, Logger: e.logger, Ready: func(context.Context) []api.Check {
+			return []api.Check{{Name: "gateway", Err: sockets.Ready()}}
+		},
 	})
 	pages := web.New(e.accounts, auth, web.Options{Logger: e.logger})
 
@@ -85,12 +91,21 @@ func (e *embedded) stages(l listeners) [][]lifecycle.Part {
 	delivery.PathPrefix("/").Handler(sockets.SessionHandler())
 
 	entrances := []lifecycle.Part{
-		{Name: "drain", Run: func(ctx context.Context) error { <-ctx.Done(); rest.Drain(); return nil }},
+		{Name: "readiness", Run: func(ctx context.Context) error {
+			select {
+			case <-sockets.Serving():
+				ready()
+				<-ctx.Done()
+			case <-ctx.Done():
+			}
+			rest.Drain()
+			return nil
+		}},
 		e.serve("api", l.api, front),
 		e.serve("gateway address", l.gateway, delivery),
 		{Name: "control", Run: func(ctx context.Context) error { return control.Serve(ctx, c.DataDir, e) }},
 	}
-	foundation := []lifecycle.Part{{Name: "archiver", Run: e.archiver.Run}, {Name: "upkeep", Run: e.upkeep}}
+	foundation := []lifecycle.Part{{Name: "archiver", Run: e.archiver.Run}, {Name: "upkeep", Run: e.upkeep}, {Name: "store", Run: e.watchDisk}}
 	if l.metrics != nil {
 		handler := http.NewServeMux()
 		handler.Handle("/metrics", promhttp.HandlerFor(e.metrics.Registry, promhttp.HandlerOpts{}))

@@ -22,6 +22,7 @@ import (
 	"github.com/chatcluster/chatcluster/internal/chat"
 	loglocal "github.com/chatcluster/chatcluster/internal/log/local"
 	"github.com/chatcluster/chatcluster/internal/metrics"
+	"github.com/chatcluster/chatcluster/internal/store/cached"
 	storelocal "github.com/chatcluster/chatcluster/internal/store/local"
 	"github.com/chatcluster/chatcluster/test/chatdtest"
 )
@@ -44,7 +45,8 @@ var text = strings.Repeat("x", 100)
 // rig is the services over the embedded adapters, wired as chatd does it.
 type rig struct {
 	log      *loglocal.Log
-	store    *storelocal.Store
+	disk     *storelocal.Store
+	store    *cached.Store
 	accounts *chat.Accounts
 	rooms    *chat.Rooms
 	messages *chat.Messages
@@ -59,11 +61,12 @@ func newRig(b *testing.B, dir string) *rig {
 	if err != nil {
 		b.Fatal(err)
 	}
-	store, err := storelocal.Open(filepath.Join(dir, "store"), storelocal.Options{})
+	disk, err := storelocal.Open(filepath.Join(dir, "store"), storelocal.Options{})
 	if err != nil {
 		b.Fatal(err)
 	}
-	r := &rig{log: log, store: store}
+	store := cached.New(disk, cached.Options{Entries: 1000, Fresh: time.Hour, Now: time.Now})
+	r := &rig{log: log, disk: disk, store: store}
 	publisher := chat.NewPublisher(log)
 	r.accounts = chat.NewAccounts(store, publisher, chat.AccountsOptions{TokenTTL: 24 * time.Hour, Now: time.Now})
 	limits := chat.Limits{MessageBytes: 64 << 10, MinTTL: time.Minute, MaxTTL: 720 * time.Hour}
@@ -81,7 +84,7 @@ func newRig(b *testing.B, dir string) *rig {
 
 func (r *rig) close(b *testing.B) {
 	b.Helper()
-	if err := errors.Join(r.store.Close(), r.log.Close()); err != nil {
+	if err := errors.Join(r.disk.Close(), r.log.Close()); err != nil {
 		b.Fatal(err)
 	}
 }

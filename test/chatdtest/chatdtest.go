@@ -9,6 +9,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strings"
 	"sync"
 	"syscall"
@@ -76,7 +77,15 @@ func Start(t testing.TB, dataDir string, args ...string) *Server {
 // TryStart is Start for servers that may refuse to start.
 func TryStart(t testing.TB, dataDir string, args ...string) (*Server, error) {
 	t.Helper()
-	s, ready, err := spawn(t, dataDir, args)
+	return StartWrapped(t, nil, dataDir, args...)
+}
+
+// StartWrapped is TryStart by way of another command, which has to replace
+// itself by the server: it is called with the server's command line after its
+// own.
+func StartWrapped(t testing.TB, wrapper []string, dataDir string, args ...string) (*Server, error) {
+	t.Helper()
+	s, ready, err := spawn(t, wrapper, dataDir, args)
 	if err != nil {
 		return nil, err
 	}
@@ -95,7 +104,7 @@ func TryStart(t testing.TB, dataDir string, args ...string) (*Server, error) {
 // by then or not. The error is that of a server that ended before.
 func StartAndKill(t testing.TB, after time.Duration, dataDir string, args ...string) error {
 	t.Helper()
-	s, _, err := spawn(t, dataDir, args)
+	s, _, err := spawn(t, nil, dataDir, args)
 	if err != nil {
 		return err
 	}
@@ -109,10 +118,11 @@ func StartAndKill(t testing.TB, after time.Duration, dataDir string, args ...str
 }
 
 // spawn starts the process; ready is closed once it has printed its addresses.
-func spawn(t testing.TB, dataDir string, args []string) (s *Server, ready chan struct{}, err error) {
+func spawn(t testing.TB, wrapper []string, dataDir string, args []string) (s *Server, ready chan struct{}, err error) {
 	t.Helper()
-	all := append([]string{"--data-dir", dataDir, "--api-addr=127.0.0.1:0", "--gateway-addr=127.0.0.1:0", "--metrics-addr=127.0.0.1:0"}, args...)
-	s = &Server{DataDir: dataDir, cmd: exec.Command(Binary(t, "chatd"), all...), output: &tailBuffer{}, exited: make(chan struct{})}
+	line := append(slices.Clone(wrapper), Binary(t, "chatd"), "--data-dir", dataDir, "--api-addr=127.0.0.1:0", "--gateway-addr=127.0.0.1:0", "--metrics-addr=127.0.0.1:0")
+	line = append(line, args...)
+	s = &Server{DataDir: dataDir, cmd: exec.Command(line[0], line[1:]...), output: &tailBuffer{}, exited: make(chan struct{})}
 	s.cmd.Stderr = s.output
 	stdout, err := s.cmd.StdoutPipe()
 	if err != nil {

@@ -122,18 +122,31 @@ func (c *Client) Join(t testing.TB, uri string) {
 // Send sends a message and returns what became of it, ready to be logged. An
 // empty key is none.
 func (c *Client) Send(ctx context.Context, room, text, key string) checker.Send {
-	send := checker.Send{Room: room, Sender: c.Username, Key: key, Text: text, Start: time.Now()}
+	start := time.Now()
 	var header []string
 	if key != "" {
 		header = []string{"Idempotency-Key", key}
 	}
 	answer, err := c.Call(ctx, http.MethodPost, "/api/chats/"+room+"/messages/", url.Values{"message": {text}}, header...)
-	send.End = time.Now()
+	if err != nil {
+		answer = Answer{}
+	}
+	send := c.Logged(answer, room, text)
+	send.Key, send.Start = key, start
+	return send
+}
+
+// Logged is a send that was answered like this, or not at all if answer is
+// zero, ready to be logged.
+func (c *Client) Logged(answer Answer, room, text string) checker.Send {
+	send := checker.Send{Room: room, Sender: c.Username, Text: text, End: time.Now()}
 	var body struct {
 		ID string `json:"id"`
 	}
 	switch {
-	case err != nil || answer.Status >= 500:
+	case answer.Status == http.StatusInsufficientStorage:
+		send.Outcome = checker.Refused
+	case answer.Status == 0 || answer.Status >= 500:
 		send.Outcome = checker.Unknown
 	case answer.Status/100 == 2 && json.Unmarshal(answer.Body, &body) == nil && body.ID != "":
 		send.Outcome, send.ID = checker.Acked, body.ID
