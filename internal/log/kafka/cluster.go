@@ -78,12 +78,18 @@ func (c *cluster) run(ctx context.Context) {
 			}
 			asked = time.Now()
 		}
+		before := c.lastError()
 		err := c.refresh(ctx)
-		if ctx.Err() != nil {
+		switch {
+		case ctx.Err() != nil:
 			return
-		}
-		if err != nil {
+		case err != nil:
+			if before == nil {
+				c.options.Logger.Warn("metadata of the log unavailable", "error", err)
+			}
 			c.refreshSoon()
+		case before != nil:
+			c.options.Logger.Info("metadata of the log available again")
 		}
 		for _, f := range c.onChange {
 			f()
@@ -136,9 +142,6 @@ func (c *cluster) refresh(ctx context.Context) error {
 	if err == nil {
 		c.brokers = m.brokers
 		c.topics = topics
-	}
-	if err != nil && c.err == nil && ctx.Err() == nil {
-		c.options.Logger.Warn("metadata of the log unavailable", "error", err)
 	}
 	c.err = err
 	close(c.refreshed)

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"slices"
 	"sync"
 	"time"
 
@@ -41,25 +42,46 @@ func (l *Log) Assignments(ctx context.Context, group string, f func(context.Cont
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
 	defer context.AfterFunc(l.ctx, cancel)()
-	members, err := l.joinGroup(group)
-	if err != nil {
-		return fmt.Errorf("join group %s: %w", group, err)
-	}
-	defer members.Close()
 	log := l.options.Logger.With("group", group)
 	for {
-		generation, err := members.Next(ctx)
+		err := l.member(ctx, log, group, f)
 		switch {
-		case ctx.Err() != nil:
+		case ctx.Err() != nil && !errors.Is(err, errAssigned):
 			return nil
 		case isDenied(err):
 			return fmt.Errorf("join group %s: %w", group, &DeniedError{err})
-		case err != nil:
-			log.Warn("group unavailable", "error", err)
+		case errors.Is(err, errAssigned):
+			return fmt.Errorf("group %s: %w", group, err)
+		}
+		log.Warn("group unavailable", "error", err)
+		select {
+		case <-ctx.Done():
+			return nil
+		case <-time.After(jitter(groupBackoff)):
+		}
+	}
+}
+
+// errAssigned: it was the caller's function that failed.
+var errAssigned = errors.New("use partition")
+
+// member is a member of the group until something fails.
+func (l *Log) member(ctx context.Context, log *slog.Logger, group string, f func(context.Context, chat.Partition) error) error {
+	members, err := l.joinGroup(group)
+	if err != nil {
+		return err
+	}
+	defer members.Close()
+	for {
+		generation, err := members.Next(ctx)
+		if errors.Is(err, kafkago.RebalanceInProgress) {
 			continue
 		}
+		if err != nil {
+			return err
+		}
 		if err := l.generation(ctx, log, generation, f); err != nil {
-			return fmt.Errorf("group %s: %w", group, err)
+			return err
 		}
 	}
 }
@@ -74,9 +96,12 @@ func (l *Log) joinGroup(group string) (*kafkago.ConsumerGroup, error) {
 		}
 		dialer.SASLMechanism = mechanism
 	}
+	// It asks the first one that accepts a connection, which a paused one does.
+	brokers := slices.Clone(o.Brokers)
+	l.pool.order(brokers)
 	return kafkago.NewConsumerGroup(kafkago.ConsumerGroupConfig{
 		ID:                     group,
-		Brokers:                o.Brokers,
+		Brokers:                brokers,
 		Dialer:                 dialer,
 		Topics:                 []string{o.topicName(chat.TopicMessages)},
 		HeartbeatInterval:      groupHeartbeat,
@@ -117,7 +142,7 @@ func (l *Log) generation(ctx context.Context, log *slog.Logger, g *kafkago.Gener
 			if err := f(ctx, p); err != nil && !errors.Is(err, context.Canceled) {
 				mu.Lock()
 				defer mu.Unlock()
-				errs = append(errs, fmt.Errorf("%s: %w", p, err))
+				errs = append(errs, fmt.Errorf("%w %s: %w", errAssigned, p, err))
 				return
 			}
 			<-ctx.Done()
