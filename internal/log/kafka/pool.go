@@ -103,9 +103,6 @@ func (p *pool) note(address string, err error, cancelled bool) {
 		pause := jitter(min(redialMin<<min(h.failures, 10), redialMax))
 		if isDenied(err) {
 			pause = redialDenied
-			if h.err == nil || !isDenied(h.err) {
-				p.options.Logger.Error("broker denies access", "broker", address, "error", err, "next_attempt", pause)
-			}
 		}
 		h.failures++
 		h.err, h.until = err, time.Now().Add(pause)
