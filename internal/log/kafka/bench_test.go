@@ -87,3 +87,59 @@ func benchCallers(b *testing.B, callers, size int, call func(partition int32) er
 	b.ReportMetric(float64(all[len(all)*99/100].Microseconds()), "p99-µs")
 	b.ReportMetric(0, "ns/op")
 }
+
+// BenchmarkDelivery measures from before an append until a tail over all
+// partitions has returned the record, one at a time, beside the same by
+// kafka-go's bare Client.Produce and Client.Fetch of one partition.
+func BenchmarkDelivery(b *testing.B) {
+	const partitions = 64
+	o := options(b)
+	l := newLog(b, o, partitions)
+	ctx := context.Background()
+	value := make([]byte, benchBytes)
+
+	b.Run("tail", func(b *testing.B) {
+		tail := l.Tail()
+		defer tail.Close()
+		for n := range int32(partitions) {
+			bounds, err := l.Bounds(ctx, partition(n))
+			if err != nil {
+				b.Fatal(err)
+			}
+			tail.Add(partition(n), bounds.Next)
+		}
+		n := int32(0)
+		benchCallers(b, 1, 1, func(int32) error {
+			n = (n + 1) % partitions
+			if _, _, err := l.Append(ctx, partition(n), "room", value); err != nil {
+				return err
+			}
+			_, err := tail.Next(ctx)
+			return err
+		})
+	})
+	b.Run("bare", func(b *testing.B) {
+		transport := &kafkago.Transport{}
+		defer transport.CloseIdleConnections()
+		bare := &kafkago.Client{Addr: kafkago.TCP(o.Brokers...), Transport: transport, Timeout: 10 * time.Second}
+		bounds, err := l.Bounds(ctx, partition(0))
+		if err != nil {
+			b.Fatal(err)
+		}
+		offset := bounds.Next
+		benchCallers(b, 1, 1, func(int32) error {
+			if err := produceBare(ctx, bare, o, 0, value, 1); err != nil {
+				return err
+			}
+			answer, err := bare.Fetch(ctx, &kafkago.FetchRequest{
+				Topic: o.TopicPrefix + ".messages", Partition: 0, Offset: offset,
+				MinBytes: 1, MaxBytes: 1 << 20, MaxWait: 500 * time.Millisecond,
+			})
+			offset++
+			if err == nil {
+				err = answer.Error
+			}
+			return err
+		})
+	})
+}

@@ -70,7 +70,12 @@ func testContext(t testing.TB) context.Context {
 // newLog makes topics of n partitions and opens a log over them.
 func newLog(t testing.TB, o kafka.Options, n int32) *kafka.Log {
 	t.Helper()
-	if err := kafka.Migrate(testContext(t), o, settings(n)); err != nil {
+	return newLogWith(t, o, settings(n))
+}
+
+func newLogWith(t testing.TB, o kafka.Options, s kafka.TopicSettings) *kafka.Log {
+	t.Helper()
+	if err := kafka.Migrate(testContext(t), o, s); err != nil {
 		t.Fatal(err)
 	}
 	return openLog(t, o)

@@ -11,6 +11,7 @@ import (
 	"github.com/chatcluster/chatcluster/internal/chat"
 	"github.com/chatcluster/chatcluster/internal/log/kafka"
 	"github.com/chatcluster/chatcluster/test/backends"
+	kafkago "github.com/segmentio/kafka-go"
 )
 
 // TestBrokerLoss appends and tails while brokers of three are killed, paused
@@ -24,10 +25,11 @@ func TestBrokerLoss(t *testing.T) {
 	defer cancel()
 	s := settings(partitions)
 	s.ReplicationFactor = 3
-	if err := kafka.Migrate(ctx, o, s); err != nil {
-		t.Fatal(err)
-	}
-	l := openLog(t, o)
+	l := newLogWith(t, o, s)
+	strict := o
+	strict.TopicPrefix, strict.Epochs = "strict", &epochs{}
+	s.MinInsync = 3
+	strictLog := newLogWith(t, strict, s)
 
 	followed := make(chan map[int32][]chat.Record, 1)
 	go func() { followed <- followToEnd(ctx, t, l, partitions) }()
@@ -70,8 +72,10 @@ func TestBrokerLoss(t *testing.T) {
 	progress("the start")
 	cluster.Nodes[0].Kill(t)
 	progress("a kill")
+	notEnoughReplicas(ctx, t, strictLog)
 	cluster.Nodes[0].Restart(t)
 	progress("its restart")
+	appendUntilDone(ctx, t, strictLog, partition(0), "all are back")
 	cluster.Nodes[1].Pause(t)
 	progress("a pause")
 	cluster.Nodes[1].Resume(t)
@@ -115,6 +119,25 @@ func TestBrokerLoss(t *testing.T) {
 		}
 	}
 	t.Logf("%d acknowledged, %d unknown", len(acknowledged), len(unknown))
+}
+
+// notEnoughReplicas appends until a broker is known to be missing, and wants to
+// be refused then.
+func notEnoughReplicas(ctx context.Context, t *testing.T, l *kafka.Log) {
+	t.Helper()
+	for {
+		_, _, err := l.Append(ctx, partition(0), "room", nil)
+		switch {
+		case errors.Is(err, kafkago.NotEnoughReplicas) && errors.Is(err, chat.ErrUnavailable):
+			return
+		case err == nil, errors.Is(err, chat.ErrUnavailable), errors.Is(err, chat.ErrOutcomeUnknown):
+		default:
+			t.Errorf("Append: %v", err)
+		}
+		if ctx.Err() != nil {
+			t.Fatalf("Append: %v, want %v", err, kafkago.NotEnoughReplicas)
+		}
+	}
 }
 
 // lastValue ends a partition for followToEnd.

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"slices"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
@@ -219,4 +220,53 @@ func TestMigrate(t *testing.T) {
 	if _, _, err := opened.Append(ctx, partition(99), "room", nil); !errors.Is(err, chat.ErrUnavailable) {
 		t.Errorf("Append to no partition: %v, want %v", err, chat.ErrUnavailable)
 	}
+}
+
+// alter sets a setting of the messages' topic.
+func alter(t *testing.T, o kafka.Options, name, value string) {
+	t.Helper()
+	answer, err := admin(t).IncrementalAlterConfigs(testContext(t), &kafkago.IncrementalAlterConfigsRequest{
+		Resources: []kafkago.IncrementalAlterConfigsRequestResource{{
+			ResourceType: kafkago.ResourceTypeTopic, ResourceName: o.TopicPrefix + ".messages",
+			Configs: []kafkago.IncrementalAlterConfigsRequestConfig{{Name: name, Value: value}},
+		}},
+	})
+	if err == nil {
+		err = answer.Resources[0].Error
+	}
+	if err != nil {
+		t.Fatalf("set %s=%s: %v", name, value, err)
+	}
+}
+
+// TestSmallerMessages lets the broker accept less than the log was told at
+// first.
+func TestSmallerMessages(t *testing.T) {
+	o := options(t)
+	l := newLog(t, o, 1)
+	ctx := testContext(t)
+	alter(t, o, "max.message.bytes", "2000")
+	large := make([]byte, 3000)
+	for {
+		_, _, err := l.Append(ctx, partition(0), "room", large)
+		if errors.Is(err, chat.ErrRecordTooLarge) {
+			break
+		}
+		if err != nil {
+			t.Fatal(err)
+		}
+	}
+	var group sync.WaitGroup
+	for i := range 50 {
+		group.Go(func() {
+			value, want := make([]byte, 300), error(nil)
+			if i%10 == 0 {
+				value, want = large, chat.ErrRecordTooLarge
+			}
+			if _, _, err := l.Append(ctx, partition(0), "room", value); !errors.Is(err, want) {
+				t.Errorf("Append of %d bytes: %v, want %v", len(value), err, want)
+			}
+		})
+	}
+	group.Wait()
 }
