@@ -199,7 +199,7 @@ func TestNoAccess(t *testing.T) {
 	}{
 		{"old broker", 7, func(*kafka.Options) {}, "Kafka 3.1 or later"},
 		{"TLS where there is none", 20, func(o *kafka.Options) { o.TLS = &tls.Config{} }, "connect to broker"},
-		{"hangs up", 20, func(*kafka.Options) {}, "ask broker"},
+		{"credentials wanted", 20, func(*kafka.Options) {}, "want SASL?"},
 		{"unknown mechanism", 20, func(o *kafka.Options) { o.SASL = &kafka.SASL{Mechanism: "GSSAPI"} }, "GSSAPI"},
 		{"no brokers", 20, func(o *kafka.Options) { o.Brokers = nil }, "no brokers"},
 		{"no port", 20, func(o *kafka.Options) { o.Brokers = []string{"localhost"} }, "localhost"},

@@ -4,8 +4,10 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"slices"
 	"sync"
+	"syscall"
 	"time"
 
 	"github.com/chatcluster/chatcluster/internal/chat"
@@ -184,7 +186,10 @@ func askMetadata(ctx context.Context, o Options, c *conn) (metadata, error) {
 	d, _, err := c.call(ctx, o.RequestTimeout, protocol.Metadata, metadataVersion, func(e *encoder) {
 		encodeMetadataRequest(e, o.topicNames())
 	})
-	if err != nil {
+	switch {
+	case err != nil && o.SASL == nil && (errors.Is(err, io.EOF) || errors.Is(err, syscall.ECONNRESET)):
+		return metadata{}, fmt.Errorf("ask broker %s for metadata: %w (does it want SASL?)", c.RemoteAddr(), err)
+	case err != nil:
 		return metadata{}, fmt.Errorf("ask broker %s for metadata: %w", c.RemoteAddr(), err)
 	}
 	m := decodeMetadata(d)

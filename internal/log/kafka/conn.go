@@ -56,7 +56,7 @@ func dial(ctx context.Context, o Options, address string) (*conn, error) {
 	}
 	if err != nil {
 		netConn.Close()
-		return nil, handshakeError("connect to broker "+address, err, o.TLS != nil)
+		return nil, handshakeError(address, err)
 	}
 	return c, nil
 }

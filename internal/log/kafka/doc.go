@@ -22,6 +22,13 @@
 // with its first place: so a lost acknowledgement is neither a duplicate nor,
 // usually, an error.
 //
+// # Recreated topics
+//
+// All that is read goes by the topic's id, so a recreated topic is never taken
+// for the old one. Appends go by it from Kafka 4.1 on; before that, appends to
+// a topic that was recreated within the last 10 seconds may be told the old
+// epoch.
+//
 // # Concurrency
 //
 // All methods of Log are safe for concurrent use. Open starts its goroutines,

@@ -5,7 +5,6 @@ import (
 	"crypto/x509"
 	"errors"
 	"fmt"
-	"io"
 
 	"github.com/chatcluster/chatcluster/internal/chat"
 	kafkago "github.com/segmentio/kafka-go"
@@ -58,16 +57,13 @@ func isDenied(err error) bool {
 	return false
 }
 
-// handshakeError explains a failure before the first request.
-func handshakeError(act string, err error, usesTLS bool) error {
-	wrapped := fmt.Errorf("%s: %w", act, err)
+// handshakeError is a failure before the first request.
+func handshakeError(address string, err error) error {
+	err = fmt.Errorf("connect to broker %s: %w", address, err)
 	if isDenied(err) {
-		return &DeniedError{wrapped}
+		return &DeniedError{err}
 	}
-	if !usesTLS && (errors.Is(err, io.EOF) || errors.Is(err, io.ErrUnexpectedEOF)) {
-		return fmt.Errorf("%w (does the broker expect TLS or SASL?)", wrapped)
-	}
-	return wrapped
+	return err
 }
 
 // unavailable makes err a chat.ErrUnavailable unless it is one of the port's

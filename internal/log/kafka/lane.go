@@ -50,6 +50,17 @@ type lane struct {
 	// renumbered must never have the same numbers again.
 	state              producerState
 	numbered, renumber bool
+	// accepted is the topic of the last batch that was, and next the offset
+	// behind it.
+	accepted uuid
+	next     int64
+}
+
+// returned: the batch went to an offset that the topic had passed, so it is
+// another one of that name. Only brokers before 4.1, which do not go by the
+// topic's id, can answer so.
+func (l *lane) returned(base int64) bool {
+	return l.batch.topic.id == l.accepted && base < l.next
 }
 
 // batch is what is sent to one partition at once.

@@ -212,6 +212,9 @@ func (s *sender) settleEach(lanes []*lane, answers []produced) {
 		for _, a := range answers {
 			if a.number == l.partition.Number && (a.topic.id == b.topic.id || a.topic.name == b.topic.name) {
 				v = judge(a.code, a.message, len(b.items), b.maybe)
+				if v.kind == accepted && l.returned(a.base) {
+					v = verdict{lost, chat.ErrEpochChanged}
+				}
 				if v.kind == accepted {
 					s.accept(l, a)
 				}
@@ -243,6 +246,7 @@ func (p *producer) accept(l *lane, a produced) {
 		// The topic keeps the producer's time, against its required settings.
 		a.time = batchTime(l.batch.encoded).UnixMilli()
 	}
+	l.accepted, l.next = l.batch.topic.id, a.base+int64(len(l.batch.items))
 	for i, item := range l.batch.items {
 		p.release(l, item)
 		item.record.Offset = a.base + int64(i)
@@ -263,6 +267,7 @@ func (p *producer) settle(l *lane, v verdict) {
 	case lost:
 		p.failBatch(l, fmt.Errorf("%w: %w", chat.ErrOutcomeUnknown, v.err))
 		l.renumber = true
+		p.cluster.refreshSoon()
 	case again, doubtful:
 		l.batch.maybe = l.batch.maybe || v.kind == doubtful
 		p.cluster.refreshSoon()
