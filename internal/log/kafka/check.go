@@ -158,7 +158,12 @@ func describe(ctx context.Context, o Options, p *pool) (map[chat.Topic]described
 			if r.ResourceName != name {
 				continue
 			}
-			if err := brokerError(r.ErrorCode, r.ErrorMessage); err != nil {
+			err := brokerError(r.ErrorCode, r.ErrorMessage)
+			if errors.Is(err, kafkago.UnknownTopicOrPartition) {
+				delete(found, t) // it was removed since
+				break
+			}
+			if err != nil {
 				errs = append(errs, missing(name, err))
 			}
 			for _, entry := range r.ConfigEntries {

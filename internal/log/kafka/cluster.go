@@ -196,52 +196,55 @@ func askMetadata(ctx context.Context, o Options, c *conn) (metadata, error) {
 	return m, d.err
 }
 
-// resolve finds the state of each topic. A topic that the broker does not know
-// at the moment keeps its state without leaders, so that its partitions count
-// as unavailable.
+// resolve finds the state of each topic. A topic that cannot be told at the
+// moment keeps its state without leaders, so that its partitions count as
+// unavailable; one that was never known is an error.
 func (c *cluster) resolve(ctx context.Context, m metadata) (map[chat.Topic]topicState, error) {
 	topics := map[chat.Topic]topicState{}
 	var errs []error
 	for _, t := range chat.Topics() {
 		old, known := c.topic(t)
-		i := slices.IndexFunc(m.topics, func(tm topicMetadata) bool { return tm.name == c.options.topicName(t) })
-		var err error
+		state, err := c.state(ctx, c.options.topicName(t), m, old)
 		switch {
-		case i < 0:
-			err = errMalformed
-		default:
-			err = brokerError(m.topics[i].code, "")
-		}
-		if err != nil {
-			if !known {
-				errs = append(errs, missing(c.options.topicName(t), err))
-				continue
-			}
-			old.leaders = slices.Repeat([]int32{-1}, len(old.leaders))
-			topics[t] = old
-			continue
-		}
-		state := topicState{name: m.topics[i].name, id: m.topics[i].id, leaders: m.topics[i].leaders}
-		if known && old.id == state.id {
-			state.epoch = old.epoch
-		} else {
-			state.epoch, err = c.options.Epochs.Epoch(ctx, state.name, state.id.String())
-			if err != nil {
-				errs = append(errs, fmt.Errorf("find epoch of topic %s: %w", state.name, err))
-				continue
-			}
-			if known && state.epoch < old.epoch {
-				// This broker has not heard of the topic's new life yet.
-				topics[t] = old
-				continue
-			}
-			if known {
+		case err == nil:
+			if known && state.id != old.id {
 				c.options.Logger.Warn("topic was recreated", "topic", state.name, "id", state.id.String(), "epoch", state.epoch)
 			}
+		case known:
+			c.options.Logger.Warn("topic unavailable", "error", err)
+			state = old
+			state.leaders = slices.Repeat([]int32{-1}, len(old.leaders))
+		default:
+			errs = append(errs, err)
 		}
 		topics[t] = state
 	}
 	return topics, errors.Join(errs...)
+}
+
+// state is that of one topic, which was in the state old, if in any.
+func (c *cluster) state(ctx context.Context, name string, m metadata, old topicState) (topicState, error) {
+	i := slices.IndexFunc(m.topics, func(t topicMetadata) bool { return t.name == name })
+	if i < 0 {
+		return topicState{}, fmt.Errorf("topic %s is not in the metadata: %w", name, errMalformed)
+	}
+	t := m.topics[i]
+	if err := brokerError(t.code, ""); err != nil {
+		return topicState{}, missing(name, err)
+	}
+	state := topicState{name: name, id: t.id, epoch: old.epoch, leaders: t.leaders}
+	if t.id == old.id {
+		return state, nil
+	}
+	epoch, err := c.options.Epochs.Epoch(ctx, name, t.id.String())
+	if err != nil {
+		return topicState{}, fmt.Errorf("find epoch of topic %s: %w", name, err)
+	}
+	if epoch < old.epoch {
+		return old, nil // this broker has not heard of the topic's new life yet
+	}
+	state.epoch = epoch
+	return state, nil
 }
 
 func missing(topic string, err error) error {

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"errors"
 	"fmt"
+	"log/slog"
 	"slices"
 	"sync"
 	"time"
@@ -85,8 +86,8 @@ func (f *feed) drop(s *sub) {
 
 // poll is a poller.
 func (f *feed) poll(main bool) {
-	p := &poller{feed: f, main: main}
-	defer p.release()
+	p := &poller{f, main, link{cluster: f.feeds.cluster, broker: f.broker}}
+	defer p.link.release()
 	for {
 		subs, request := p.next()
 		if subs == nil {
@@ -99,9 +100,8 @@ func (f *feed) poll(main bool) {
 
 type poller struct {
 	*feed
-	main    bool
-	conn    *conn
-	address string
+	main bool
+	link link
 }
 
 // next waits for subs and makes the request for them. It returns nil if the
@@ -154,15 +154,15 @@ func (p *poller) next() ([]*sub, fetchRequest) {
 
 // fetch makes the request and decodes the answers, by partition.
 func (p *poller) fetch(request fetchRequest) (map[int32]answer, error) {
-	if err := p.connect(); err != nil {
+	if err := p.link.connect(p.feeds.ctx); err != nil {
 		return nil, err
 	}
 	timeout := p.feeds.options.RequestTimeout + longWait
-	d, _, err := p.conn.call(p.feeds.ctx, timeout, protocol.Fetch, fetchVersion, func(e *encoder) {
+	d, _, err := p.link.call(p.feeds.ctx, timeout, protocol.Fetch, fetchVersion, func(e *encoder) {
 		encodeFetchRequest(e, request)
 	})
 	if err != nil {
-		p.feeds.pool.discard(p.address)
+		p.feeds.cluster.pool.discard(p.link.address)
 		return nil, err
 	}
 	code, all := decodeFetchResponse(d)
@@ -206,31 +206,6 @@ func decodeAnswer(part fetched, from int64) answer {
 	return answer{records, next, err}
 }
 
-func (p *poller) connect() error {
-	address, ok := p.feeds.cluster.address(p.broker)
-	if !ok {
-		return fmt.Errorf("broker %d: %w", p.broker, kafkago.BrokerNotAvailable)
-	}
-	if p.conn != nil && (p.conn.broken || p.address != address) {
-		p.release()
-	}
-	if p.conn == nil {
-		c, err := p.feeds.pool.get(p.feeds.ctx, address)
-		if err != nil {
-			return err
-		}
-		p.conn, p.address = c, address
-	}
-	return nil
-}
-
-func (p *poller) release() {
-	if p.conn != nil {
-		p.feeds.pool.put(p.address, p.conn)
-		p.conn = nil
-	}
-}
-
 // hand gives the answers to the subs and offers them again. If err is set
 // there are none.
 func (p *poller) hand(subs []*sub, answers map[int32]answer, err error) {
@@ -269,8 +244,11 @@ func (p *poller) hand(subs []*sub, answers map[int32]answer, err error) {
 // failed makes a sub homeless until the next refresh, which says where it is
 // now, and paces the attempts.
 func (p *poller) failed(s *sub, err error) {
-	if p.feeds.ctx.Err() == nil {
-		p.feeds.options.Logger.Debug("fetch failed", "partition", s.partition.String(), "broker", p.broker, "error", err)
+	level := slog.LevelDebug // the cluster says it if it cannot be reached
+	if errors.Is(err, errMalformed) {
+		level = slog.LevelError
 	}
+	p.feeds.options.Logger.Log(p.feeds.ctx, level, "fetch failed",
+		"partition", s.partition.String(), "broker", p.broker, "offset", s.next, "error", err)
 	p.feeds.evict(s)
 }

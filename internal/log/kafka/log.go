@@ -46,8 +46,8 @@ func Open(ctx context.Context, o Options) (*Log, error) {
 	}
 	l := &Log{options: o, pool: p, cluster: c, group: new(sync.WaitGroup)}
 	l.ctx, l.cancel = context.WithCancel(context.Background())
-	l.producer = newProducer(l.ctx, o, c, p, l.group)
-	l.feeds = newFeeds(l.ctx, o, c, p, l.group)
+	l.producer = newProducer(l.ctx, o, c, l.group)
+	l.feeds = newFeeds(l.ctx, o, c, l.group)
 	c.onChange = []func(){l.producer.leadersChanged, l.feeds.leadersChanged}
 	l.group.Go(func() { c.run(l.ctx) })
 	return l, nil

@@ -104,37 +104,49 @@ func Migrate(ctx context.Context, o Options, s TopicSettings) error {
 }
 
 func migrate(ctx context.Context, o Options, s TopicSettings, p *pool) error {
-	found, err := describe(ctx, o, p)
-	if err != nil {
-		return err
-	}
-	for _, t := range chat.Topics() {
-		if _, ok := found[t]; ok {
-			continue
-		}
-		if err := create(ctx, o, s, p, t); err != nil {
-			return fmt.Errorf("create topic %s: %w", o.topicName(t), err)
-		}
-	}
-	// A created topic has the settings of an unknown number of replicas, if
-	// that is up to the broker, and one that another migration created has its.
-	for {
-		found, err = awaitTopics(ctx, o, p)
+	// What was asked for is looked at again until there is nothing left to do:
+	// another migration may be at it too, a new topic's number of replicas may
+	// be up to the brokers, and each broker hears of a change in its own time.
+	for attempts := 0; ; attempts++ {
+		changed, err := change(ctx, o, s, p)
 		if err != nil {
 			return err
 		}
-		done := true
-		for _, t := range chat.Topics() {
-			changed, err := adapt(ctx, o, s, p, t, found[t])
-			if err != nil {
-				return fmt.Errorf("change topic %s: %w", o.topicName(t), err)
+		if !changed {
+			if err = ready(ctx, o, p); err == nil {
+				return nil
 			}
-			done = done && !changed
 		}
-		if done {
-			return nil
+		select {
+		case <-ctx.Done():
+			return fmt.Errorf("wait for topics: %w", errors.Join(ctx.Err(), err))
+		case <-time.After(retryPause(attempts)):
 		}
 	}
+}
+
+// change does what is to be done now, and reports whether there was anything.
+func change(ctx context.Context, o Options, s TopicSettings, p *pool) (changed bool, err error) {
+	found, err := describe(ctx, o, p)
+	if err != nil {
+		return false, err
+	}
+	for _, t := range chat.Topics() {
+		f, ok := found[t]
+		if !ok {
+			if err := create(ctx, o, s, p, t); err != nil {
+				return false, fmt.Errorf("create topic %s: %w", o.topicName(t), err)
+			}
+			changed = true
+			continue
+		}
+		adapted, err := adapt(ctx, o, s, p, t, f)
+		if err != nil {
+			return false, fmt.Errorf("change topic %s: %w", o.topicName(t), err)
+		}
+		changed = changed || adapted
+	}
+	return changed, nil
 }
 
 func create(ctx context.Context, o Options, s TopicSettings, p *pool, t chat.Topic) error {
@@ -222,22 +234,7 @@ func grow(ctx context.Context, o Options, p *pool, t chat.Topic, n int32) error 
 	})
 }
 
-// awaitTopics waits until all brokers know all topics and a leader of each
-// partition, and describes them.
-func awaitTopics(ctx context.Context, o Options, p *pool) (map[chat.Topic]described, error) {
-	for attempts := 0; ; attempts++ {
-		err := ready(ctx, o, p)
-		if err == nil {
-			return describe(ctx, o, p)
-		}
-		select {
-		case <-ctx.Done():
-			return nil, fmt.Errorf("wait for topics: %w: %w", ctx.Err(), err)
-		case <-time.After(retryPause(attempts)):
-		}
-	}
-}
-
+// ready checks that all brokers know all topics and a leader of each partition.
 func ready(ctx context.Context, o Options, p *pool) error {
 	var m metadata
 	ask := func(c *conn, _ string) (err error) {

@@ -7,6 +7,8 @@ import (
 	"slices"
 	"sync"
 	"time"
+
+	kafkago "github.com/segmentio/kafka-go"
 )
 
 const (
@@ -177,6 +179,42 @@ func (p *pool) do(ctx context.Context, address string, f func(*conn) error) erro
 		p.discard(address)
 	}
 	return err
+}
+
+// link is one goroutine's lasting connection to a broker, wherever that is.
+type link struct {
+	cluster *cluster
+	broker  int32
+	address string
+	*conn
+}
+
+// connect sees to a connection that works, as far as is known.
+func (l *link) connect(ctx context.Context) error {
+	address, ok := l.cluster.address(l.broker)
+	if !ok {
+		return fmt.Errorf("broker %d: %w", l.broker, kafkago.BrokerNotAvailable)
+	}
+	if l.conn != nil && (l.broken || l.address != address) {
+		l.release()
+	}
+	if l.conn != nil {
+		return nil
+	}
+	c, err := l.cluster.pool.get(ctx, address)
+	if err != nil {
+		return err
+	}
+	l.conn, l.address = c, address
+	return nil
+}
+
+// release gives the connection back.
+func (l *link) release() {
+	if l.conn != nil {
+		l.cluster.pool.put(l.address, l.conn)
+		l.conn = nil
+	}
 }
 
 // close closes the idle connections; those in use are closed by put.

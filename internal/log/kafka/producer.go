@@ -23,7 +23,6 @@ type producer struct {
 	ctx     context.Context
 	options Options
 	cluster *cluster
-	pool    *pool
 	group   *sync.WaitGroup
 
 	mu    sync.Mutex // guards what follows
@@ -45,9 +44,9 @@ type line struct {
 	idle int
 }
 
-func newProducer(ctx context.Context, o Options, c *cluster, p *pool, group *sync.WaitGroup) *producer {
+func newProducer(ctx context.Context, o Options, c *cluster, group *sync.WaitGroup) *producer {
 	return &producer{
-		ctx: ctx, options: o, cluster: c, pool: p, group: group,
+		ctx: ctx, options: o, cluster: c, group: group,
 		lanes: map[chat.Partition]*lane{}, lines: map[int32]*line{},
 	}
 }
@@ -114,7 +113,7 @@ func (p *producer) enqueue(partition chat.Partition, a *pending) error {
 		l = &lane{partition: partition}
 		p.lanes[partition] = l
 	}
-	if size := a.size(); l.bytes+size > p.options.QueueBytes+pendingOverhead || p.bytes+size > p.options.TotalQueueBytes+pendingOverhead {
+	if size := a.size(); l.bytes+size > p.options.QueueBytes || p.bytes+size > p.options.TotalQueueBytes {
 		return fmt.Errorf("%d bytes wait for %s, %d in all: %w", l.bytes, partition, p.bytes, chat.ErrUnavailable)
 	}
 	l.bytes += a.size()

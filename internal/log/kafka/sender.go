@@ -7,7 +7,6 @@ import (
 	"time"
 
 	"github.com/chatcluster/chatcluster/internal/chat"
-	kafkago "github.com/segmentio/kafka-go"
 	"github.com/segmentio/kafka-go/protocol"
 	"github.com/segmentio/kafka-go/protocol/initproducerid"
 )
@@ -15,8 +14,8 @@ import (
 // send is a sender: it sends what stands in the line until the producer is
 // closed, one request at a time.
 func (p *producer) send(broker int32, q *line) {
-	s := sender{producer: p, broker: broker}
-	defer s.release()
+	s := sender{p, link{cluster: p.cluster, broker: broker}}
+	defer s.link.release()
 	for {
 		lanes := p.take(q)
 		if lanes == nil {
@@ -70,43 +69,15 @@ func (p *producer) take(q *line) []*lane {
 	}
 }
 
-// sender holds the connection of one goroutine to one broker.
+// sender sends to one broker.
 type sender struct {
 	*producer
-	broker  int32
-	conn    *conn
-	address string
-}
-
-func (s *sender) release() {
-	if s.conn != nil {
-		s.pool.put(s.address, s.conn)
-		s.conn = nil
-	}
-}
-
-// connect sees to a connection to where the broker is now.
-func (s *sender) connect() error {
-	address, ok := s.cluster.address(s.broker)
-	if !ok {
-		return fmt.Errorf("broker %d: %w", s.broker, kafkago.BrokerNotAvailable)
-	}
-	if s.conn != nil && (s.conn.broken || s.address != address) {
-		s.release()
-	}
-	if s.conn == nil {
-		c, err := s.pool.get(s.ctx, address)
-		if err != nil {
-			return err
-		}
-		s.conn, s.address = c, address
-	}
-	return nil
+	link link
 }
 
 // round makes one attempt for the batches of the lanes.
 func (s *sender) round(lanes []*lane) {
-	err := s.connect()
+	err := s.link.connect(s.ctx)
 	for i := 0; err == nil && i < len(lanes); i++ {
 		err = s.number(lanes[i])
 	}
@@ -118,9 +89,9 @@ func (s *sender) round(lanes []*lane) {
 	if len(lanes) == 0 {
 		return
 	}
-	version := s.conn.produceVersion
+	version := s.link.produceVersion
 	timeout := s.options.RequestTimeout
-	d, sent, err := s.conn.call(s.ctx, timeout, protocol.Produce, version, func(e *encoder) {
+	d, sent, err := s.link.call(s.ctx, timeout, protocol.Produce, version, func(e *encoder) {
 		encodeProduceRequest(e, version, int32(timeout.Milliseconds()), topics)
 	})
 	var answers []produced
@@ -129,11 +100,11 @@ func (s *sender) round(lanes []*lane) {
 		err = d.err
 	}
 	if err != nil {
-		v := verdict{doubtful, fmt.Errorf("produce to broker %s: %w", s.address, err)}
+		v := verdict{doubtful, fmt.Errorf("produce to broker %s: %w", s.link.address, err)}
 		if !sent {
 			v.kind = again
 		}
-		s.pool.discard(s.address)
+		s.cluster.pool.discard(s.link.address)
 		s.settleAll(lanes, v)
 		return
 	}
@@ -154,7 +125,7 @@ func (s *sender) number(l *lane) error {
 			return nil
 		}
 	}
-	answer, err := exchange[*initproducerid.Response](s.ctx, s.conn, s.options.RequestTimeout,
+	answer, err := exchange[*initproducerid.Response](s.ctx, s.link.conn, s.options.RequestTimeout,
 		&initproducerid.Request{ProducerID: -1, ProducerEpoch: -1})
 	if err == nil {
 		err = brokerError(answer.ErrorCode, "")
@@ -204,22 +175,31 @@ func (s *sender) request(lanes []*lane) ([]*lane, []produceTopic) {
 var errNoAnswer = errors.New("the broker did not answer about the partition")
 
 func (s *sender) settleEach(lanes []*lane, answers []produced) {
+	type key struct {
+		topic  topicKey
+		number int32
+	}
+	byKey := make(map[key]produced, len(answers))
+	for _, a := range answers {
+		byKey[key{a.topic, a.number}] = a
+	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	for _, l := range lanes {
 		b := l.batch
+		a, ok := byKey[key{topicKey{id: b.topic.id}, l.partition.Number}]
+		if !ok {
+			a, ok = byKey[key{topicKey{name: b.topic.name}, l.partition.Number}]
+		}
 		v := verdict{doubtful, errNoAnswer}
-		for _, a := range answers {
-			if a.number == l.partition.Number && (a.topic.id == b.topic.id || a.topic.name == b.topic.name) {
-				v = judge(a.code, a.message, len(b.items), b.maybe)
-				if v.kind == accepted && l.returned(a.base) {
-					v = verdict{lost, chat.ErrEpochChanged}
-				}
-				if v.kind == accepted {
-					s.accept(l, a)
-				}
-				break
-			}
+		if ok {
+			v = judge(a.code, a.message, len(b.items), b.maybe)
+		}
+		if v.kind == accepted && l.returned(a.base) {
+			v = verdict{lost, chat.ErrEpochChanged}
+		}
+		if v.kind == accepted {
+			s.accept(l, a)
 		}
 		s.settle(l, v)
 	}

@@ -17,6 +17,8 @@ type tail struct {
 	arrived []*chat.Batch
 	// bytes are those of arrived.
 	bytes int
+	// starved: a sub was not offered because the tail was full.
+	starved bool
 	// notify has a token while there may be something that has arrived.
 	notify chan struct{}
 }
@@ -84,6 +86,7 @@ func (t *tail) remove(p chat.Partition) {
 				break
 			}
 		}
+		t.feed()
 	}
 }
 
@@ -111,15 +114,24 @@ func (t *tail) take() []chat.Batch {
 	for i, b := range t.arrived {
 		batches[i] = *b
 	}
-	full := t.full()
 	t.arrived, t.bytes = nil, 0
 	for _, s := range t.subs {
 		s.batch = nil
-		if full {
-			t.feeds.offer(s)
-		}
 	}
+	t.feed()
 	return batches
+}
+
+// feed offers the subs again once the tail is not full any more. The mutex is
+// held.
+func (t *tail) feed() {
+	if !t.starved || t.full() {
+		return
+	}
+	t.starved = false
+	for _, s := range t.subs {
+		t.feeds.offer(s)
+	}
 }
 
 // full: nothing is fetched until Next has been called.
@@ -188,7 +200,6 @@ type feeds struct {
 	ctx     context.Context
 	options Options
 	cluster *cluster
-	pool    *pool
 	wg      *sync.WaitGroup
 
 	mu    sync.Mutex // guards what follows, and all tails, subs and feeds
@@ -207,9 +218,9 @@ type feedKey struct {
 	broker int32
 }
 
-func newFeeds(ctx context.Context, o Options, c *cluster, p *pool, wg *sync.WaitGroup) *feeds {
+func newFeeds(ctx context.Context, o Options, c *cluster, wg *sync.WaitGroup) *feeds {
 	return &feeds{
-		ctx: ctx, options: o, cluster: c, pool: p, wg: wg,
+		ctx: ctx, options: o, cluster: c, wg: wg,
 		feeds: map[feedKey]*feed{}, groups: map[chat.Partition][]*sub{}, homeless: map[*sub]struct{}{},
 	}
 }
@@ -288,7 +299,11 @@ func (f *feeds) leadersChanged() {
 
 // offer lets the sub be fetched, if it can be. The mutex is held.
 func (f *feeds) offer(s *sub) {
-	if s.feed != nil && !s.polled && !s.gone && !s.tail.full() {
+	switch {
+	case s.feed == nil, s.polled, s.gone:
+	case s.tail.full():
+		s.tail.starved = true
+	default:
 		s.feed.offer(s)
 	}
 }
