@@ -36,6 +36,16 @@ func deleteTopics(t *testing.T, o kafka.Options) {
 			t.Fatalf("delete %s: %v", name, err)
 		}
 	}
+	// The controller has deleted them; the broker hears of it a little later.
+	for {
+		problems, err := kafka.Check(testContext(t), o)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if len(problems) == len(names) {
+			return
+		}
+	}
 }
 
 func TestRecreatedTopic(t *testing.T) {
