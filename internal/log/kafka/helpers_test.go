@@ -4,7 +4,6 @@ import (
 	"context"
 	"crypto/rand"
 	"fmt"
-	"os"
 	"strings"
 	"sync"
 	"testing"
@@ -12,10 +11,11 @@ import (
 
 	"github.com/chatcluster/chatcluster/internal/chat"
 	"github.com/chatcluster/chatcluster/internal/log/kafka"
+	"github.com/chatcluster/chatcluster/test/backends"
 	"go.uber.org/goleak"
 )
 
-func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+func TestMain(m *testing.M) { goleak.VerifyTestMain(m, backends.IgnoreNodes()) }
 
 // epochs is a kafka.Epochs in memory.
 type epochs struct {
@@ -38,16 +38,11 @@ func (e *epochs) Epoch(_ context.Context, topic, id string) (uint32, error) {
 	return uint32(len(e.ids[topic])), nil
 }
 
-func brokers(t testing.TB) []string {
-	t.Helper()
-	return strings.Split(os.Getenv("KAFKA_BROKERS"), ",")
-}
-
 // options are those of a log of this test alone.
 func options(t testing.TB) kafka.Options {
 	t.Helper()
 	return kafka.Options{
-		Brokers:     brokers(t),
+		Brokers:     backends.Kafka(t),
 		Epochs:      &epochs{},
 		TopicPrefix: "test-" + strings.ToLower(rand.Text()[:10]),
 	}

@@ -11,6 +11,7 @@ import (
 
 	"github.com/chatcluster/chatcluster/internal/chat"
 	"github.com/chatcluster/chatcluster/internal/log/kafka"
+	"github.com/chatcluster/chatcluster/test/backends"
 	kafkago "github.com/segmentio/kafka-go"
 )
 
@@ -18,7 +19,7 @@ import (
 func admin(t *testing.T) *kafkago.Client {
 	transport := &kafkago.Transport{}
 	t.Cleanup(transport.CloseIdleConnections)
-	return &kafkago.Client{Addr: kafkago.TCP(brokers(t)...), Transport: transport, Timeout: 20 * time.Second}
+	return &kafkago.Client{Addr: kafkago.TCP(backends.Kafka(t)...), Transport: transport, Timeout: 20 * time.Second}
 }
 
 func deleteTopics(t *testing.T, o kafka.Options) {
