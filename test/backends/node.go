@@ -1,0 +1,108 @@
+package backends
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"syscall"
+	"testing"
+)
+
+// Node is one broker or Cassandra node of a cluster. Its methods end the test
+// on an error. They are for one goroutine at a time.
+type Node struct {
+	// Addr is where clients reach it, as host:port. It stays the same when the
+	// node is restarted.
+	Addr string
+
+	name    string
+	args    []string
+	logPath string
+	ready   func(context.Context) error
+	process *process
+}
+
+// Cluster is a set of nodes that belong together.
+type Cluster struct {
+	Nodes []*Node
+	place *place
+}
+
+// Addrs are the addresses of all nodes.
+func (c *Cluster) Addrs() []string {
+	addrs := make([]string, len(c.Nodes))
+	for i, n := range c.Nodes {
+		addrs[i] = n.Addr
+	}
+	return addrs
+}
+
+// await waits until every node answers.
+func (c *Cluster) await(ctx context.Context) error {
+	for _, n := range c.Nodes {
+		if err := n.await(ctx); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// stop kills all nodes and removes their data.
+func (c *Cluster) stop() error {
+	var errs []error
+	for _, n := range c.Nodes {
+		if n.process != nil {
+			errs = append(errs, n.process.kill())
+		}
+	}
+	return errors.Join(append(errs, c.place.remove())...)
+}
+
+func (n *Node) start() (err error) {
+	if n.process, err = start(n.logPath, n.args); err != nil {
+		return fmt.Errorf("%s: %w", n.name, err)
+	}
+	return nil
+}
+
+func (n *Node) await(ctx context.Context) error {
+	if err := n.process.await(ctx, n.ready); err != nil {
+		return fmt.Errorf("%s: %w", n.name, err)
+	}
+	return nil
+}
+
+// Kill ends the node at once, as a crash does (SIGKILL). Its data stays.
+func (n *Node) Kill(t testing.TB) {
+	t.Helper()
+	n.must(t, "kill", n.process.kill())
+}
+
+// Pause stops the node's process without ending it (SIGSTOP): its connections
+// stay open, and nothing answers.
+func (n *Node) Pause(t testing.TB) {
+	t.Helper()
+	n.must(t, "pause", n.process.signal(syscall.SIGSTOP))
+}
+
+// Resume lets a paused node go on (SIGCONT).
+func (n *Node) Resume(t testing.TB) {
+	t.Helper()
+	n.must(t, "resume", n.process.signal(syscall.SIGCONT))
+}
+
+// Restart kills the node, if it runs, starts it again on its data, and waits
+// until it answers.
+func (n *Node) Restart(t testing.TB) {
+	t.Helper()
+	n.Kill(t)
+	n.must(t, "restart", n.start())
+	n.must(t, "restart", n.await(t.Context()))
+}
+
+func (n *Node) must(t testing.TB, act string, err error) {
+	t.Helper()
+	if err != nil {
+		t.Fatalf("%s %s: %v", act, n.name, err)
+	}
+}
