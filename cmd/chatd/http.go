@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"log/slog"
 	"net"
 	"net/http"
@@ -13,6 +14,14 @@ import (
 	"github.com/chatcluster/chatcluster/internal/lifecycle"
 	"github.com/gorilla/mux"
 )
+
+func newLogger(c config.Config, out io.Writer) *slog.Logger {
+	options := &slog.HandlerOptions{Level: c.Level()}
+	if c.LogFormat == "json" {
+		return slog.New(slog.NewJSONHandler(out, options))
+	}
+	return slog.New(slog.NewTextHandler(out, options))
+}
 
 // listeners are the addresses of the server. They are opened before anything
 // starts, so that one that is in use is reported at once.

@@ -1,0 +1,120 @@
+package main
+
+import (
+	"context"
+	"fmt"
+	"io"
+	"net/http"
+	"strings"
+	"time"
+
+	"github.com/chatcluster/chatcluster/internal/api"
+	"github.com/chatcluster/chatcluster/internal/gateway"
+	"github.com/chatcluster/chatcluster/internal/httpauth"
+	"github.com/chatcluster/chatcluster/internal/lifecycle"
+	"github.com/chatcluster/chatcluster/internal/web"
+	"github.com/gorilla/mux"
+	"github.com/prometheus/client_golang/prometheus/promhttp"
+)
+
+// frontends are what the world touches.
+type frontends struct {
+	core    *core
+	sockets *gateway.Gateway
+	rest    *api.API
+	pages   *web.Web
+}
+
+// newFrontends builds them; gatewayID names this process's lease.
+func (k *core) newFrontends(gatewayID string) *frontends {
+	c := k.config
+	auth := httpauth.New(k.accounts, c.AllowedOrigins)
+	f := &frontends{core: k}
+	f.sockets = gateway.New(k.log, k.store, k.accounts, k.rooms, k.messages, k.metrics, gateway.Options{
+		ID: gatewayID, Authenticate: auth.Identify,
+		PingInterval: c.PingInterval, PongTimeout: c.PongTimeout, WriteTimeout: c.WriteTimeout,
+		SendQueueBytes: c.SendQueueBytes, ReadLimit: c.MaxFrameBytes, RingBytes: c.RingBytes,
+		MaxSockets: c.MaxSockets, MaxRoomsPerSocket: c.MaxSocketRooms, LeaseTTL: c.LeaseTTL,
+		Now: time.Now, Logger: k.logger,
+	})
+	f.rest = api.New(k.accounts, k.rooms, k.messages, auth, k.metrics, api.Options{
+		MaxBodyBytes: c.MaxBodyBytes, Logger: k.logger, Ready: func(context.Context) []api.Check {
+			return []api.Check{{Name: "gateway", Err: f.sockets.Ready()}}
+		},
+	})
+	f.pages = web.New(k.accounts, auth, web.Options{Logger: k.logger})
+	return f
+}
+
+// front is the API's address: REST, the pages, and their socket.
+func (f *frontends) front() http.Handler {
+	router := newRouter()
+	f.routeStream(router)
+	f.pages.Register(router)
+	router.PathPrefix("/").Handler(f.rest.Handler())
+	return router
+}
+
+// delivery is the gateway's address: both sockets, and the probes.
+func (f *frontends) delivery() http.Handler {
+	router := newRouter()
+	f.routeStream(router)
+	for _, probe := range []string{"/livez", "/readyz"} {
+		router.Handle(probe, f.rest.Handler())
+	}
+	router.PathPrefix("/").Handler(f.sockets.SessionHandler())
+	return router
+}
+
+func (f *frontends) routeStream(router *mux.Router) {
+	for _, path := range []string{"/chat/stream", "/chat/stream/"} {
+		router.Handle(path, f.sockets.StreamHandler())
+	}
+}
+
+// stages are the parts in the order in which they stop: first nothing new is
+// let in by the entrances, then the sockets go away. ready is called once
+// everything is served.
+func (f *frontends) stages(ready func(), entrances ...lifecycle.Part) [][]lifecycle.Part {
+	readiness := lifecycle.Part{Name: "readiness", Run: func(ctx context.Context) error {
+		select {
+		case <-f.sockets.Serving():
+			ready()
+			<-ctx.Done()
+		case <-ctx.Done():
+		}
+		f.rest.Drain()
+		return nil
+	}}
+	return [][]lifecycle.Part{append(entrances, readiness), {{Name: "gateway", Run: f.sockets.Run}}}
+}
+
+// observe serves the metrics, for as long as anything else runs.
+func (k *core) observe(l listeners) []lifecycle.Part {
+	if l.metrics == nil {
+		return nil
+	}
+	handler := http.NewServeMux()
+	handler.Handle("/metrics", promhttp.HandlerFor(k.metrics.Registry, promhttp.HandlerOpts{}))
+	handler.HandleFunc("/livez", func(w http.ResponseWriter, _ *http.Request) { fmt.Fprintln(w, "ok") })
+	return []lifecycle.Part{k.serve("metrics", l.metrics, handler)}
+}
+
+// greet tells where the server can be reached, once it can; data is where its
+// data is.
+func (k *core) greet(l listeners, data string, out io.Writer) {
+	var text strings.Builder
+	fmt.Fprintf(&text, "ChatCluster %s\n", version)
+	if l.api != nil {
+		fmt.Fprintf(&text, "  API and pages  http://%s\n", l.api.Addr())
+	}
+	if l.gateway != nil {
+		fmt.Fprintf(&text, "  delivery       ws://%s/{uri}\n", l.gateway.Addr())
+	}
+	if l.metrics != nil {
+		fmt.Fprintf(&text, "  metrics        http://%s/metrics\n", l.metrics.Addr())
+	}
+	fmt.Fprintf(&text, "  data           %s\n", data)
+	// A server whose output nobody reads serves all the same.
+	_, _ = io.WriteString(out, text.String())
+}
