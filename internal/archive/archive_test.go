@@ -16,6 +16,7 @@ import (
 	loglocal "github.com/chatcluster/chatcluster/internal/log/local"
 	"github.com/chatcluster/chatcluster/internal/metrics"
 	storelocal "github.com/chatcluster/chatcluster/internal/store/local"
+	"github.com/chatcluster/chatcluster/test/embedded"
 	"github.com/prometheus/client_golang/prometheus/testutil"
 	"go.uber.org/goleak"
 )
@@ -36,19 +37,7 @@ type rig struct {
 
 func newRig(t *testing.T) *rig {
 	t.Helper()
-	log, err := loglocal.Open(t.TempDir(), loglocal.Options{})
-	if err != nil {
-		t.Fatal(err)
-	}
-	store, err := storelocal.Open(t.TempDir(), storelocal.Options{})
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() {
-		if err := errors.Join(store.Close(), log.Close()); err != nil {
-			t.Error(err)
-		}
-	})
+	log, store := embedded.Open(t, loglocal.Options{})
 	r := &rig{log: log, store: &flakyStore{Store: store}, metrics: metrics.New("test")}
 	r.archiver = archive.New(log, r.store, archive.Options{
 		Metrics: r.metrics, Logger: slog.New(slog.NewTextHandler(io.Discard, nil)), Now: time.Now,

@@ -14,6 +14,7 @@ import (
 	loglocal "github.com/chatcluster/chatcluster/internal/log/local"
 	"github.com/chatcluster/chatcluster/internal/metrics"
 	storelocal "github.com/chatcluster/chatcluster/internal/store/local"
+	"github.com/chatcluster/chatcluster/test/embedded"
 )
 
 // clock is a clock that tests set.
@@ -54,19 +55,7 @@ const (
 func newServer(t *testing.T) *server {
 	t.Helper()
 	c := &clock{now: time.UnixMilli(1_700_000_000_000)}
-	log, err := loglocal.Open(t.TempDir(), loglocal.Options{Partitions: map[chat.Topic]int32{chat.TopicMessages: 2}, Now: c.Now})
-	if err != nil {
-		t.Fatal(err)
-	}
-	store, err := storelocal.Open(t.TempDir(), storelocal.Options{})
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() {
-		if err := errors.Join(store.Close(), log.Close()); err != nil {
-			t.Error(err)
-		}
-	})
+	log, store := embedded.Open(t, loglocal.Options{Partitions: map[chat.Topic]int32{chat.TopicMessages: 2}, Now: c.Now})
 	s := &server{clock: c, log: log, store: store}
 	publisher := chat.NewPublisher(log)
 	s.accounts = chat.NewAccounts(store, publisher, chat.AccountsOptions{

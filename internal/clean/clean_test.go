@@ -1,7 +1,6 @@
 package clean_test
 
 import (
-	"errors"
 	"fmt"
 	"testing"
 	"time"
@@ -10,6 +9,7 @@ import (
 	"github.com/chatcluster/chatcluster/internal/clean"
 	loglocal "github.com/chatcluster/chatcluster/internal/log/local"
 	storelocal "github.com/chatcluster/chatcluster/internal/store/local"
+	"github.com/chatcluster/chatcluster/test/embedded"
 )
 
 var now = time.UnixMilli(1_700_000_000_000)
@@ -18,19 +18,7 @@ var now = time.UnixMilli(1_700_000_000_000)
 // message for every day of the last five.
 func newCleaner(t *testing.T) (*clean.Cleaner, *storelocal.Store, *loglocal.Log) {
 	t.Helper()
-	log, err := loglocal.Open(t.TempDir(), loglocal.Options{})
-	if err != nil {
-		t.Fatal(err)
-	}
-	store, err := storelocal.Open(t.TempDir(), storelocal.Options{})
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() {
-		if err := errors.Join(store.Close(), log.Close()); err != nil {
-			t.Error(err)
-		}
-	})
+	log, store := embedded.Open(t, loglocal.Options{})
 	var messages []chat.Message
 	for day := 5; day > 0; day-- {
 		for _, room := range []string{"000000000000001", "000000000000002"} {
