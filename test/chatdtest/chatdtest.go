@@ -51,8 +51,10 @@ func RemoveBinaries() {
 type Server struct {
 	// API, Gateway and Metrics are its addresses, as host:port.
 	API, Gateway, Metrics string
-	// DataDir is its data directory.
+	// DataDir is its data directory, if it has one.
 	DataDir string
+	// Data are the flags that name where its data is, for other commands.
+	Data []string
 
 	cmd    *exec.Cmd
 	output *tailBuffer
@@ -85,18 +87,31 @@ func TryStart(t testing.TB, dataDir string, args ...string) (*Server, error) {
 // own.
 func StartWrapped(t testing.TB, wrapper []string, dataDir string, args ...string) (*Server, error) {
 	t.Helper()
-	s, ready, err := spawn(t, wrapper, dataDir, args)
+	s, ready, err := spawn(t, wrapper, standaloneCall(dataDir, args))
 	if err != nil {
 		return nil, err
 	}
+	s.DataDir, s.Data = dataDir, []string{"--data-dir", dataDir}
+	return s, s.await(ready)
+}
+
+// standaloneCall is the command line of a server with its data on disk, at
+// ports of its own unless args name some.
+func standaloneCall(dataDir string, args []string) []string {
+	call := []string{"--data-dir", dataDir, "--api-addr=127.0.0.1:0", "--gateway-addr=127.0.0.1:0", "--metrics-addr=127.0.0.1:0"}
+	return append(call, args...)
+}
+
+// await waits until the server has told its addresses.
+func (s *Server) await(ready <-chan struct{}) error {
 	select {
 	case <-ready:
-		return s, nil
+		return nil
 	case <-s.exited:
-		return nil, fmt.Errorf("chatd exited: %w\n%s", s.err, s.output)
+		return fmt.Errorf("chatd exited: %w\n%s", s.err, s.output)
 	case <-time.After(startTimeout):
 		s.Kill()
-		return nil, fmt.Errorf("chatd printed no addresses within %s\n%s", startTimeout, s.output)
+		return fmt.Errorf("chatd printed no addresses within %s\n%s", startTimeout, s.output)
 	}
 }
 
@@ -104,7 +119,7 @@ func StartWrapped(t testing.TB, wrapper []string, dataDir string, args ...string
 // by then or not. The error is that of a server that ended before.
 func StartAndKill(t testing.TB, after time.Duration, dataDir string, args ...string) error {
 	t.Helper()
-	s, _, err := spawn(t, nil, dataDir, args)
+	s, _, err := spawn(t, nil, standaloneCall(dataDir, args))
 	if err != nil {
 		return err
 	}
@@ -117,12 +132,12 @@ func StartAndKill(t testing.TB, after time.Duration, dataDir string, args ...str
 	}
 }
 
-// spawn starts the process; ready is closed once it has printed its addresses.
-func spawn(t testing.TB, wrapper []string, dataDir string, args []string) (s *Server, ready chan struct{}, err error) {
+// spawn starts chatd with the arguments of call; ready is closed once it has
+// printed its addresses.
+func spawn(t testing.TB, wrapper, call []string) (s *Server, ready chan struct{}, err error) {
 	t.Helper()
-	line := append(slices.Clone(wrapper), Binary(t, "chatd"), "--data-dir", dataDir, "--api-addr=127.0.0.1:0", "--gateway-addr=127.0.0.1:0", "--metrics-addr=127.0.0.1:0")
-	line = append(line, args...)
-	s = &Server{DataDir: dataDir, cmd: exec.Command(line[0], line[1:]...), output: &tailBuffer{}, exited: make(chan struct{})}
+	line := append(append(slices.Clone(wrapper), Binary(t, "chatd")), call...)
+	s = &Server{cmd: exec.Command(line[0], line[1:]...), output: &tailBuffer{}, exited: make(chan struct{})}
 	s.cmd.Stderr = s.output
 	stdout, err := s.cmd.StdoutPipe()
 	if err != nil {

@@ -65,8 +65,17 @@ const (
 	userB = `{"id":2,"username":"user_b","email":"user_b@mail.com","first_name":"","last_name":""}`
 )
 
+// eachMode runs a test against each way to run the server.
+func eachMode(t *testing.T, test func(t *testing.T, start func(testing.TB, ...string) *chatdtest.Server)) {
+	for _, mode := range chatdtest.Modes() {
+		t.Run(mode.Name, func(t *testing.T) { test(t, mode.Start) })
+	}
+}
+
 // TestSessions is contract A: REST, and a socket for one session.
-func TestSessions(t *testing.T) {
+func TestSessions(t *testing.T) { eachMode(t, testSessions) }
+
+func testSessions(t *testing.T, start func(testing.TB, ...string) *chatdtest.Server) {
 	for _, tc := range []struct {
 		name                    string
 		register, login, logout string
@@ -78,7 +87,7 @@ func TestSessions(t *testing.T) {
 		{"second paths, no slashes, by link", "/auth/user/create", "/auth/user/login", "/auth/user/logout", "", []string{"--session-access=link"}, true},
 	} {
 		t.Run(tc.name, func(t *testing.T) {
-			s := chatdtest.Start(t, t.TempDir(), tc.args...)
+			s := start(t, tc.args...)
 			c := conversation{t, s}
 			c.expect("", "POST", tc.register, "username=user_a&password=user_a_password&email=user_a@mail.com", 201,
 				`{"email":"user_a@mail.com","username":"user_a","id":1}`)
@@ -129,8 +138,10 @@ func createSession(c conversation, token, slash string) string {
 	return match[1]
 }
 
-func TestErrors(t *testing.T) {
-	s := chatdtest.Start(t, t.TempDir())
+func TestErrors(t *testing.T) { eachMode(t, testErrors) }
+
+func testErrors(t *testing.T, start func(testing.TB, ...string) *chatdtest.Server) {
+	s := start(t)
 	c := conversation{t, s}
 	user := chatdtest.Register(t, s, "user_a")
 	stranger := chatdtest.Register(t, s, "user_b")
@@ -166,10 +177,12 @@ func TestErrors(t *testing.T) {
 }
 
 // TestRooms is contract B: many rooms over one socket, on both addresses.
-func TestRooms(t *testing.T) {
-	s := chatdtest.Start(t, t.TempDir())
+func TestRooms(t *testing.T) { eachMode(t, testRooms) }
+
+func testRooms(t *testing.T, start func(testing.TB, ...string) *chatdtest.Server) {
+	s := start(t)
 	stdout, stderr, err := chatdtest.Run(t, chatdtest.Password+"\n", "chatd",
-		"create-superuser", "--data-dir", s.DataDir, "--username", "root", "--email", "root@mail.com", "--password-stdin")
+		append([]string{"create-superuser", "--username", "root", "--email", "root@mail.com", "--password-stdin"}, s.Data...)...)
 	if err != nil {
 		t.Fatalf("create-superuser: %v\n%s%s", err, stdout, stderr)
 	}

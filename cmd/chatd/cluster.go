@@ -1,0 +1,128 @@
+package main
+
+import (
+	"context"
+	"crypto/rand"
+	"encoding/hex"
+	"errors"
+	"fmt"
+	"log/slog"
+	"os"
+	"time"
+
+	"github.com/chatcluster/chatcluster/internal/chat"
+	"github.com/chatcluster/chatcluster/internal/config"
+	"github.com/chatcluster/chatcluster/internal/log/kafka"
+	"github.com/chatcluster/chatcluster/internal/store/cached"
+	"github.com/chatcluster/chatcluster/internal/store/cassandra"
+)
+
+const (
+	// cacheFresh is how long a replica believes what another may have changed.
+	// Sockets hear of changes by the log, and do not depend on it.
+	cacheFresh = time.Second
+	// cacheStale is how long a replica goes on while Cassandra is down.
+	cacheStale = 15 * time.Minute
+)
+
+// cluster is a core over Kafka and Cassandra.
+type cluster struct {
+	*core
+	kafka     *kafka.Log
+	cassandra *cassandra.Store
+}
+
+// openCluster connects to both. What is wrong with either is reported at once.
+func openCluster(ctx context.Context, c config.Config, logger *slog.Logger) (*cluster, error) {
+	storeOptions, storeErr := cassandraOptions(c, logger)
+	logOptions, logErr := kafkaOptions(c, logger)
+	if err := errors.Join(storeErr, logErr); err != nil {
+		return nil, err
+	}
+	store, err := cassandra.Open(ctx, storeOptions)
+	if err != nil {
+		return nil, fmt.Errorf("open Cassandra: %w", err)
+	}
+	logOptions.Epochs = store
+	log, err := kafka.Open(ctx, logOptions)
+	if err != nil {
+		store.Close()
+		return nil, fmt.Errorf("open Kafka: %w", err)
+	}
+	reads := cached.New(store, cached.Options{Entries: cacheEntries, Fresh: cacheFresh, Stale: cacheStale, Now: time.Now})
+	return &cluster{core: newCore(c, logger, log, reads), kafka: log, cassandra: store}, nil
+}
+
+func (k *cluster) close() error {
+	err := k.kafka.Close()
+	k.cassandra.Close()
+	return err
+}
+
+func kafkaOptions(c config.Config, logger *slog.Logger) (kafka.Options, error) {
+	tls, tlsErr := c.Kafka.TLS().Config()
+	password, secretErr := c.Kafka.Secret()
+	if err := errors.Join(tlsErr, secretErr); err != nil {
+		return kafka.Options{}, fmt.Errorf("settings of Kafka: %w", err)
+	}
+	o := kafka.Options{
+		Brokers: c.Kafka.Brokers, TopicPrefix: c.Kafka.TopicPrefix, TLS: tls, ClientID: processName(), Logger: logger,
+	}
+	if c.Kafka.Mechanism != "" {
+		o.SASL = &kafka.SASL{Mechanism: c.Kafka.Mechanism, Username: c.Kafka.Username, Password: password}
+	}
+	return o, nil
+}
+
+func cassandraOptions(c config.Config, logger *slog.Logger) (cassandra.Options, error) {
+	tls, tlsErr := c.Cassandra.TLS().Config()
+	password, secretErr := c.Cassandra.Secret()
+	if err := errors.Join(tlsErr, secretErr); err != nil {
+		return cassandra.Options{}, fmt.Errorf("settings of Cassandra: %w", err)
+	}
+	return cassandra.Options{
+		Hosts: c.Cassandra.Hosts, Keyspace: c.Cassandra.Keyspace, Replication: c.Cassandra.Replication,
+		Datacenter: c.Cassandra.Datacenter, Username: c.Cassandra.Username, Password: password,
+		TLS: tls, Timeout: c.Cassandra.Timeout, MessageTTL: c.MessageTTL, Logger: logger,
+	}, nil
+}
+
+// topicSettings are what migrate makes the topics like.
+func topicSettings(c config.Config) kafka.TopicSettings {
+	return kafka.TopicSettings{
+		Partitions: map[chat.Topic]int32{
+			chat.TopicMessages: c.Kafka.Partitions, chat.TopicRooms: c.Kafka.Partitions, chat.TopicSignals: 1,
+		},
+		ReplicationFactor: int16(c.Kafka.ReplicationFactor),
+		MinInsync:         c.Kafka.MinInsync,
+		Retention:         map[chat.Topic]time.Duration{chat.TopicMessages: c.Kafka.Retention},
+	}
+}
+
+// migrate makes the schema and the topics, or brings them up to date.
+func migrate(ctx context.Context, c config.Config, logger *slog.Logger) error {
+	storeOptions, storeErr := cassandraOptions(c, logger)
+	logOptions, logErr := kafkaOptions(c, logger)
+	if err := errors.Join(storeErr, logErr); err != nil {
+		return err
+	}
+	if err := cassandra.Migrate(ctx, storeOptions); err != nil {
+		return fmt.Errorf("migrate Cassandra: %w", err)
+	}
+	if err := kafka.Migrate(ctx, logOptions, topicSettings(c)); err != nil {
+		return fmt.Errorf("migrate Kafka: %w", err)
+	}
+	return nil
+}
+
+// processName names this process among those of the cluster. Two runs on one
+// host differ, so that the second does not take over the first one's lease.
+func processName() string {
+	host, err := os.Hostname()
+	if err != nil {
+		host = "chatd"
+	}
+	var suffix [4]byte
+	rand.Read(suffix[:])
+	return host + "-" + hex.EncodeToString(suffix[:])
+}

@@ -1,0 +1,88 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+
+	"github.com/chatcluster/chatcluster/internal/config"
+	"github.com/chatcluster/chatcluster/internal/lifecycle"
+	"github.com/spf13/cobra"
+)
+
+// roleCommand is a role of a cluster.
+func roleCommand(use, short string, s streams, run func(context.Context, config.Config, streams) error) *cobra.Command {
+	cmd := &cobra.Command{Use: use, Short: short + " (needs kafka-brokers and cassandra-hosts)", Args: cobra.NoArgs}
+	configure := bindConfig(cmd)
+	cmd.RunE = func(cmd *cobra.Command, _ []string) error {
+		c, err := configure()
+		if err != nil {
+			return err
+		}
+		if !c.Cluster() {
+			return usageError{fmt.Errorf("%s is a role of a cluster: set kafka-brokers and cassandra-hosts", use)}
+		}
+		return run(cmd.Context(), c, s)
+	}
+	return cmd
+}
+
+func clusterCommands(s streams) []*cobra.Command {
+	return []*cobra.Command{
+		roleCommand("api", "Serve the API, the pages and the socket of many rooms", s, runAPI),
+		roleCommand("gateway", "Serve sockets", s, runGateway),
+		roleCommand("archive", "Move messages from Kafka to Cassandra", s, runArchive),
+		roleCommand("migrate", "Make the topics and the schema, or bring them up to date", s, runMigrate),
+	}
+}
+
+func runMigrate(ctx context.Context, c config.Config, s streams) error {
+	if err := migrate(ctx, c, newLogger(c, s.err)); err != nil {
+		return err
+	}
+	_, err := fmt.Fprintln(s.out, "Topics and schema are up to date.")
+	return err
+}
+
+// runRole opens the cluster and the role's listeners and runs its parts until
+// ctx ends.
+func runRole(ctx context.Context, c config.Config, s streams, role func(*cluster, listeners, func()) [][]lifecycle.Part) error {
+	k, err := openCluster(ctx, c, newLogger(c, s.err))
+	if err != nil {
+		return err
+	}
+	l, err := listen(c)
+	if err != nil {
+		return errors.Join(err, k.close())
+	}
+	err = lifecycle.Run(ctx, role(k, l, func() { k.greet(l, "Kafka and Cassandra", s.out) })...)
+	return errors.Join(err, k.close())
+}
+
+// runAPI serves /chat/stream/ too, which is on the page's own host.
+func runAPI(ctx context.Context, c config.Config, s streams) error {
+	c.GatewayAddr = ""
+	return runRole(ctx, c, s, func(k *cluster, l listeners, ready func()) [][]lifecycle.Part {
+		f := k.newFrontends(processName())
+		return append(f.stages(ready, k.serve("api", l.api, f.front())), k.observe(l))
+	})
+}
+
+func runGateway(ctx context.Context, c config.Config, s streams) error {
+	c.APIAddr = ""
+	return runRole(ctx, c, s, func(k *cluster, l listeners, ready func()) [][]lifecycle.Part {
+		f := k.newFrontends(processName())
+		return append(f.stages(ready, k.serve("gateway address", l.gateway, f.delivery())), k.observe(l))
+	})
+}
+
+func runArchive(ctx context.Context, c config.Config, s streams) error {
+	c.APIAddr, c.GatewayAddr = "", ""
+	return runRole(ctx, c, s, func(k *cluster, l listeners, ready func()) [][]lifecycle.Part {
+		ready()
+		archiver := lifecycle.Part{Name: "archiver", Run: func(ctx context.Context) error {
+			return k.kafka.Assignments(ctx, c.Kafka.ArchiverGroup, k.archiver.ArchivePartition)
+		}}
+		return [][]lifecycle.Part{{archiver}, k.observe(l)}
+	})
+}
