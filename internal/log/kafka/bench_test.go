@@ -102,6 +102,13 @@ func BenchmarkDelivery(b *testing.B) {
 		tail := l.Tail()
 		defer tail.Close()
 		for n := range int32(partitions) {
+			// The first append to a partition makes files, and the first beyond
+			// 4 KiB an index.
+			for range 3 {
+				if _, _, err := l.Append(ctx, partition(n), "room", make([]byte, 5000)); err != nil {
+					b.Fatal(err)
+				}
+			}
 			bounds, err := l.Bounds(ctx, partition(n))
 			if err != nil {
 				b.Fatal(err)

@@ -22,6 +22,11 @@
 // with its first place: so a lost acknowledgement is neither a duplicate nor,
 // usually, an error.
 //
+// Batches are not compressed. Measured with short texts on two cores that a
+// broker shared, lz4 saved 45% of the bytes for 8% of the throughput and zstd
+// 64% for 45%. Where disk or network is what is scarce, the topics'
+// compression.type has the brokers compress; all of Kafka's codecs are read.
+//
 // # Recreated topics
 //
 // All that is read goes by the topic's id, so a recreated topic is never taken

@@ -109,11 +109,8 @@ type poller struct {
 func (p *poller) next() ([]*sub, fetchRequest) {
 	p.feeds.mu.Lock()
 	defer p.feeds.mu.Unlock()
-	if p.main {
-		p.mainBusy = false
-		for len(p.offered) == 0 && p.subs > 0 && !p.feeds.closed {
-			p.ready.Wait()
-		}
+	for p.main && len(p.offered) == 0 && p.subs > 0 && !p.feeds.closed {
+		p.ready.Wait()
 	}
 	// While the main poller waits long, what the second one left to it would
 	// wait as long.
@@ -211,6 +208,9 @@ func decodeAnswer(part fetched, from int64) answer {
 func (p *poller) hand(subs []*sub, answers map[int32]answer, err error) {
 	p.feeds.mu.Lock()
 	defer p.feeds.mu.Unlock()
+	if p.main {
+		p.mainBusy = false // what is offered now is for its next request
+	}
 	var full, empty []*sub
 	for _, s := range subs {
 		s.polled = false
