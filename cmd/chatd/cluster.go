@@ -82,8 +82,8 @@ func cassandraOptions(c config.Config, logger *slog.Logger) (cassandra.Options, 
 	}
 	return cassandra.Options{
 		Hosts: c.Cassandra.Hosts, Keyspace: c.Cassandra.Keyspace, Replication: c.Cassandra.Replication,
-		Datacenter: c.Cassandra.Datacenter, Username: c.Cassandra.Username, Password: password,
-		TLS: tls, Timeout: c.Cassandra.Timeout, MessageTTL: c.MessageTTL, Logger: logger,
+		DC: c.Cassandra.Datacenter, Username: c.Cassandra.Username, Password: password,
+		TLS: tls, Timeout: c.Cassandra.Timeout, Logger: logger,
 	}, nil
 }
 

@@ -69,6 +69,7 @@ func rootCommand(s streams) *cobra.Command {
 	standalone := &cobra.Command{Use: "standalone", Short: "Run the whole server in this process (the default)", Args: cobra.NoArgs}
 	bindStandalone(standalone, s)
 	root.AddCommand(standalone, cleanCommand(s), superuserCommand(s), versionCommand(s))
+	root.AddCommand(clusterCommands(s)...)
 	return root
 }
 

@@ -7,7 +7,6 @@ package archive
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"log/slog"
 	"math/rand/v2"
@@ -184,23 +183,47 @@ func (a *Archiver) archive(ctx context.Context, r *run, batch chat.Batch) error 
 	return nil
 }
 
-// Caught reports whether everything that the log held at the time of the call
-// is archived.
-func (a *Archiver) Caught(ctx context.Context) (bool, error) {
+// awaitPoll is how often Await looks.
+const awaitPoll = 5 * time.Millisecond
+
+// Await waits until everything that the log held at the time of the call is
+// archived, by whichever archiver.
+func (a *Archiver) Await(ctx context.Context) error {
 	count, err := a.log.Partitions(ctx, chat.TopicMessages)
 	if err != nil {
-		return false, err
+		return fmt.Errorf("count partitions: %w", err)
 	}
 	for n := range count {
 		p := chat.Partition{Topic: chat.TopicMessages, Number: n}
-		bounds, logErr := a.log.Bounds(ctx, p)
-		watermark, storeErr := a.store.Watermark(ctx, p)
-		if err := errors.Join(logErr, storeErr); err != nil {
-			return false, err
+		bounds, err := a.log.Bounds(ctx, p)
+		if err != nil {
+			return fmt.Errorf("read log bounds: %w", err)
 		}
-		if bounds.Next > bounds.First && (watermark.Epoch != bounds.Epoch || watermark.Next < bounds.Next) {
-			return false, nil
+		if bounds.Next == bounds.First {
+			continue
+		}
+		if err := a.await(ctx, p, chat.Watermark{Epoch: bounds.Epoch, Next: bounds.Next}); err != nil {
+			return err
 		}
 	}
-	return true, nil
+	return nil
+}
+
+func (a *Archiver) await(ctx context.Context, p chat.Partition, goal chat.Watermark) error {
+	poll := time.NewTicker(awaitPoll)
+	defer poll.Stop()
+	for {
+		watermark, err := a.store.Watermark(ctx, p)
+		if err != nil {
+			return fmt.Errorf("read watermark: %w", err)
+		}
+		if watermark.Epoch > goal.Epoch || watermark.Epoch == goal.Epoch && watermark.Next >= goal.Next {
+			return nil
+		}
+		select {
+		case <-ctx.Done():
+			return fmt.Errorf("wait for the archiver of %s: %w", p, ctx.Err())
+		case <-poll.C:
+		}
+	}
 }

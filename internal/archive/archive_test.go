@@ -86,13 +86,8 @@ func (r *rig) run(t *testing.T) {
 	ctx, cancel := context.WithTimeout(t.Context(), 30*time.Second)
 	done := make(chan error, 1)
 	go func() { done <- r.archiver.Run(ctx) }()
-	poll := time.NewTicker(time.Millisecond)
-	defer poll.Stop()
-	for caught := false; !caught; <-poll.C {
-		var err error
-		if caught, err = r.archiver.Caught(ctx); err != nil {
-			t.Fatal(err)
-		}
+	if err := r.archiver.Await(ctx); err != nil {
+		t.Fatal(err)
 	}
 	cancel()
 	if err := <-done; err != nil {

@@ -79,13 +79,8 @@ func (s *server) archive(t *testing.T) {
 	ctx, cancel := context.WithCancel(t.Context())
 	done := make(chan error, 1)
 	go func() { done <- s.archiver.Run(ctx) }()
-	poll := time.NewTicker(time.Millisecond)
-	defer poll.Stop()
-	for caught := false; !caught; <-poll.C {
-		var err error
-		if caught, err = s.archiver.Caught(ctx); err != nil {
-			t.Fatal(err)
-		}
+	if err := s.archiver.Await(ctx); err != nil {
+		t.Fatal(err)
 	}
 	cancel()
 	if err := <-done; err != nil {

@@ -97,15 +97,8 @@ func (r *rig) archiving(b *testing.B) (finish func()) {
 	go func() { done <- r.archiver.Run(ctx) }()
 	return func() {
 		b.Helper()
-		for {
-			caught, err := r.archiver.Caught(ctx)
-			if err != nil {
-				b.Fatal(err)
-			}
-			if caught {
-				break
-			}
-			time.Sleep(10 * time.Millisecond)
+		if err := r.archiver.Await(ctx); err != nil {
+			b.Fatal(err)
 		}
 		cancel()
 		if err := <-done; err != nil {

@@ -1,0 +1,63 @@
+package cassandra_test
+
+import (
+	"sync"
+	"testing"
+)
+
+func TestEpochs(t *testing.T) {
+	s := newStore(t)
+	for _, tc := range []struct {
+		name, topic, id string
+		want            uint32
+	}{
+		{"first", "chat.messages", "a", 1},
+		{"again", "chat.messages", "a", 1},
+		{"recreated", "chat.messages", "b", 2},
+		{"the first once more", "chat.messages", "a", 1},
+		{"another topic", "chat.rooms", "b", 1},
+	} {
+		if got, err := s.Epoch(t.Context(), tc.topic, tc.id); err != nil || got != tc.want {
+			t.Errorf("%s: got %d, %v, want %d", tc.name, got, err, tc.want)
+		}
+	}
+}
+
+// Whoever asks first, all get the same answer, and no two ids the same number.
+func TestEpochsOfManyAtOnce(t *testing.T) {
+	s := newStore(t)
+	const ids, askers = 3, 4
+	var (
+		asking sync.WaitGroup
+		mu     sync.Mutex // guards answers
+	)
+	answers := map[string]map[uint32]bool{}
+	for n := range ids * askers {
+		id := string(rune('a' + n%ids))
+		asking.Go(func() {
+			epoch, err := s.Epoch(t.Context(), "chat.messages", id)
+			if err != nil {
+				t.Error(err)
+			}
+			mu.Lock()
+			defer mu.Unlock()
+			if answers[id] == nil {
+				answers[id] = map[uint32]bool{}
+			}
+			answers[id][epoch] = true
+		})
+	}
+	asking.Wait()
+	seen := map[uint32]string{}
+	for id, epochs := range answers {
+		if len(epochs) != 1 {
+			t.Errorf("id %s: got epochs %v, want one", id, epochs)
+		}
+		for epoch := range epochs {
+			if other, twice := seen[epoch]; twice {
+				t.Errorf("ids %s and %s: got epoch %d for both", id, other, epoch)
+			}
+			seen[epoch] = id
+		}
+	}
+}
