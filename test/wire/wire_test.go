@@ -194,7 +194,11 @@ func testRooms(t *testing.T, start func(testing.TB, ...string) *chatdtest.Server
 	}
 	lobby, staff := room("Lobby", "false"), room("Backstage", "true")
 	amir, binh := chatdtest.Register(t, s, "amir"), chatdtest.Register(t, s, "binh")
-	root.MustCall(t, http.MethodPatch, fmt.Sprintf("/api/admin/users/%d/", 2), url.Values{"first_name": {"Amir"}, "last_name": {"S"}})
+	id := func(c *chatdtest.Client) int {
+		return int(c.MustCall(t, http.MethodGet, "/auth/users/me/", nil)["id"].(float64))
+	}
+	amirID, binhID := id(amir), id(binh)
+	root.MustCall(t, http.MethodPatch, fmt.Sprintf("/api/admin/users/%d/", amirID), url.Values{"first_name": {"Amir"}, "last_name": {"S"}})
 
 	if conn, response, err := websocket.DefaultDialer.Dial("ws://"+s.API+"/chat/stream/", nil); err == nil {
 		conn.Close()
@@ -217,7 +221,7 @@ func testRooms(t *testing.T, start func(testing.TB, ...string) *chatdtest.Server
 		conn.expect(`{"msg_type":0,"room":%d,"username":"amir","message":"hi"}`, lobby)
 	}
 	a.send(`{"command":"room_users","room":%d}`, lobby)
-	users := a.match(`^\{"type":6,"room":%d,"data":\{"users":\{"2":\{"username":"amir","name":"Amir S","left":false,"last_update":([0-9.]+)\},"3":\{"username":"binh","name":"binh","left":false,"last_update":[0-9.]+\}\}\}\}$`, lobby)
+	users := a.match(`^\{"type":6,"room":%d,"data":\{"users":\{"%d":\{"username":"amir","name":"Amir S","left":false,"last_update":([0-9.]+)\},"%d":\{"username":"binh","name":"binh","left":false,"last_update":[0-9.]+\}\}\}\}$`, lobby, amirID, binhID)
 	a.send(`{"command":"join","room":%d}`, staff)
 	a.expect(`{"error":"ROOM_ACCESS_DENIED"}`)
 	a.send(`{"command":"join","room":999999}`)
@@ -233,7 +237,7 @@ func testRooms(t *testing.T, start func(testing.TB, ...string) *chatdtest.Server
 	a.conn.NetConn().Close()
 	b.expect(`{"msg_type":5,"room":%d,"username":"amir"}`, lobby)
 	b.send(`{"command":"room_users","room":%d}`, lobby)
-	later := b.match(`"2":\{"username":"amir","name":"Amir S","left":true,"last_update":([0-9.]+)\}`)
+	later := b.match(`"%d":\{"username":"amir","name":"Amir S","left":true,"last_update":([0-9.]+)\}`, amirID)
 	if later <= users {
 		t.Errorf("last_update: got %s after another join, want more than %s", later, users)
 	}
