@@ -215,6 +215,13 @@ func (p *Partition) Next() int64 {
 	return p.next
 }
 
+// Position is a position that everything up to has been delivered.
+func (p *Partition) Position() chat.MessageID {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return p.position()
+}
+
 func (p *Partition) position() chat.MessageID {
 	return positionBelow(p.epoch, p.next, p.feed.options.Now())
 }

@@ -12,6 +12,7 @@ import (
 type Delivery struct {
 	*Event
 	frames [wire.Formats]*wire.Frame
+	notice *wire.Frame
 }
 
 // Frame is the message in the format. It is encoded when the first asks for
@@ -22,6 +23,14 @@ func (d *Delivery) Frame(format wire.Format, room int64) *wire.Frame {
 		d.frames[format] = wire.Message(format, room, &d.Event.Event, &d.Place)
 	}
 	return d.frames[format]
+}
+
+// Notice is the enter or leave as a frame, shared like Frame's.
+func (d *Delivery) Notice(room int64) *wire.Frame {
+	if d.notice == nil {
+		d.notice = wire.RoomNotice(room, &d.Event.Event)
+	}
+	return d.notice
 }
 
 // Subscriber gets the events of a room. It is called with the partition locked:
