@@ -4,12 +4,11 @@ import (
 	"context"
 	"fmt"
 	"math/rand/v2"
+	"os"
 	"path/filepath"
 	"sync"
 	"sync/atomic"
 	"testing"
-
-	"os"
 
 	"github.com/chatcluster/chatcluster/internal/chat"
 	"github.com/chatcluster/chatcluster/internal/log/local"
@@ -30,10 +29,16 @@ func benchValue() []byte {
 func BenchmarkAppend(b *testing.B) {
 	for _, callers := range []int{1, 64, 1000} {
 		b.Run(fmt.Sprintf("callers=%d", callers), func(b *testing.B) {
-			l := openLog(b, b.TempDir(), local.Options{})
+			var syncs atomic.Int64
+			open := func(path string, flag int) (local.File, error) {
+				f, err := local.OpenFile(path, flag)
+				return countingFile{f, &syncs}, err
+			}
+			l := openLog(b, b.TempDir(), local.WithOpen(local.Options{}, open))
 			value := benchValue()
 			b.ReportAllocs()
 			b.ResetTimer()
+			syncs.Store(0)
 			var left atomic.Int64
 			left.Store(int64(b.N))
 			var group sync.WaitGroup
@@ -48,8 +53,19 @@ func BenchmarkAppend(b *testing.B) {
 				})
 			}
 			group.Wait()
+			b.ReportMetric(float64(b.N)/float64(syncs.Load()), "records/sync")
 		})
 	}
+}
+
+type countingFile struct {
+	local.File
+	syncs *atomic.Int64
+}
+
+func (f countingFile) Sync() error {
+	f.syncs.Add(1)
+	return f.File.Sync()
 }
 
 // BenchmarkRawGroupCommit is the floor of BenchmarkAppend: it writes and syncs
@@ -83,7 +99,7 @@ func BenchmarkRawGroupCommit(b *testing.B) {
 	}
 }
 
-// BenchmarkRead reads pages of 100 records from the cache and from the file.
+// BenchmarkRead reads pages of up to 100 records from the cache and from the file.
 func BenchmarkRead(b *testing.B) {
 	for _, source := range []struct {
 		name  string
@@ -106,11 +122,38 @@ func BenchmarkRead(b *testing.B) {
 			b.ReportAllocs()
 			b.ResetTimer()
 			for range b.N {
-				page, err := l.Read(context.Background(), messages, rand.Int64N(9_900), 21_500)
-				if err != nil || len(page.Records) != 100 {
-					b.Fatal(len(page.Records), err)
+				if _, err := l.Read(context.Background(), messages, rand.Int64N(9_900), 21_500); err != nil {
+					b.Fatal(err)
 				}
 			}
 		})
+	}
+}
+
+// BenchmarkOpen opens a log of a million records of 200 bytes.
+func BenchmarkOpen(b *testing.B) {
+	dir := b.TempDir()
+	options := local.Options{Sync: []chat.Topic{}}
+	l := openLog(b, dir, options)
+	value := benchValue()
+	var group sync.WaitGroup
+	for range 100 {
+		group.Go(func() {
+			for range 10_000 {
+				if _, _, err := l.Append(context.Background(), messages, benchKey, value); err != nil {
+					b.Error(err)
+					return
+				}
+			}
+		})
+	}
+	group.Wait()
+	closeLog(b, l)
+	for b.Loop() {
+		l, err := local.Open(dir, options)
+		if err != nil {
+			b.Fatal(err)
+		}
+		closeLog(b, l)
 	}
 }

@@ -18,7 +18,14 @@ type cache struct {
 // cachedBatch is decoded by its first reader, for all of them.
 type cachedBatch struct {
 	batch
-	decode func() ([]chat.Record, error)
+	once    sync.Once // sets the fields below
+	decoded []chat.Record
+	err     error
+}
+
+func (b *cachedBatch) decode() ([]chat.Record, error) {
+	b.once.Do(func() { b.decoded, b.err = b.records() })
+	return b.decoded, b.err
 }
 
 // recordBytes is about what a decoded record takes next to its value.
@@ -28,7 +35,7 @@ func (b *cachedBatch) bytes() int { return cap(b.data) + b.count*recordBytes }
 
 // add takes in the batch that follows the newest one.
 func (c *cache) add(b batch) {
-	entry := &cachedBatch{batch: b, decode: sync.OnceValues(b.records)}
+	entry := &cachedBatch{batch: b}
 	c.batches = append(c.batches, entry)
 	c.bytes += entry.bytes()
 	for c.bytes > c.limit {

@@ -54,7 +54,7 @@ func Open(dir string, options Options) (*Log, error) {
 	if err != nil {
 		return nil, fmt.Errorf("options of the log: %w", err)
 	}
-	if err := os.MkdirAll(dir, 0o700); err != nil {
+	if err := makeDir(dir); err != nil {
 		return nil, fmt.Errorf("open log: %w", err)
 	}
 	lock, err := lockDir(dir)
@@ -79,7 +79,7 @@ func (l *Log) open(options Options) error {
 		return err
 	}
 	// All is checked before anything is made.
-	missing := make(map[chat.Topic]int32)
+	existing := make(map[chat.Topic]int32)
 	for _, t := range chat.Topics() {
 		found, err := countPartitions(filepath.Join(l.dir, t.String()))
 		if err != nil {
@@ -92,7 +92,7 @@ func (l *Log) open(options Options) error {
 		case want < found:
 			return fmt.Errorf("topic %s has %d partitions, which cannot shrink to %d", t, found, want)
 		}
-		missing[t] = found
+		existing[t] = found
 	}
 	clean, err := l.takeCleanMark()
 	if err != nil {
@@ -102,7 +102,7 @@ func (l *Log) open(options Options) error {
 		for n := range options.Partitions[t] {
 			id := chat.Partition{Topic: t, Number: n}
 			dir := partitionDir(l.dir, id)
-			isNew := n >= missing[t]
+			isNew := n >= existing[t]
 			if isNew {
 				if err := createPartition(dir, id, options); err != nil {
 					return fmt.Errorf("make partition %s: %w", id, err)

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"runtime"
 	"slices"
 	"strconv"
 	"sync"
@@ -34,7 +35,9 @@ type partition struct {
 	pending []*group
 	// queued is the size of all groups, the one in flight included.
 	queued int
-	trims  []*trimRequest
+	// lastBytes is the size of the last batch: the next one is likely as large.
+	lastBytes int
+	trims     []*trimRequest
 	// closing ends run once it has no work left; nothing is taken in any more.
 	closing bool
 	// broken is why the partition takes no more appends, or nil.
@@ -168,7 +171,10 @@ func (p *partition) enqueue(key string, value []byte) (_ *group, index, valueAt 
 	if n := len(p.pending); n > 0 && len(p.pending[n-1].data)+size <= maxBatchBytes {
 		g = p.pending[n-1]
 	} else {
-		g = &group{data: make([]byte, batchHeaderBytes, batchHeaderBytes+size), done: make(chan struct{})}
+		g = &group{
+			data: make([]byte, batchHeaderBytes, max(batchHeaderBytes+size, p.lastBytes)),
+			done: make(chan struct{}),
+		}
 		p.pending = append(p.pending, g)
 		p.queued += batchHeaderBytes
 		p.work.Signal()
@@ -207,13 +213,26 @@ func (p *partition) take() (g *group, trims []*trimRequest, ok bool) {
 		}
 		p.work.Wait()
 	}
+	p.gather()
 	if len(p.pending) > 0 {
 		g = p.pending[0]
-		p.pending[0] = nil // the backing array would hold it
-		p.pending = p.pending[1:]
+		p.pending = slices.Delete(p.pending, 0, 1)
 	}
 	trims, p.trims = p.trims, nil
 	return g, trims, true
+}
+
+// gather lets callers that can run join the first group while it grows. Those
+// of the batch before have just been woken: without this the fastest of them
+// would get a batch of its own, and the others a sync later than need be. It is
+// no timer: a lone append costs one yield. The caller holds mu.
+func (p *partition) gather() {
+	for before := 0; len(p.pending) == 1 && p.pending[0].count > before; {
+		before = p.pending[0].count
+		p.mu.Unlock()
+		runtime.Gosched()
+		p.mu.Lock()
+	}
 }
 
 // commit makes a group durable and then visible, and tells its callers.
@@ -221,6 +240,7 @@ func (p *partition) commit(g *group) {
 	b, err := p.write(g)
 	p.mu.Lock()
 	p.queued -= len(g.data)
+	p.lastBytes = len(g.data)
 	if err == nil {
 		p.active().grow(b)
 		p.next = b.next()

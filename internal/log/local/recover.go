@@ -118,6 +118,11 @@ func (r recovery) recoverLast(s *segment) error {
 	if err == nil && wrong != nil {
 		err = r.setAside(s, position, info.Size(), wrong)
 	}
+	if err == nil {
+		// The last process may have ended between its write and its sync; from
+		// here on readers take what is there for durable.
+		err = f.Sync()
+	}
 	if err != nil {
 		return errors.Join(err, f.Close())
 	}
@@ -141,7 +146,7 @@ func (r recovery) setAside(s *segment, position, size int64, wrong error) error 
 	if err := writeFile(aside, rest, r.options.open); err != nil {
 		return fmt.Errorf("set torn write aside: %w", err)
 	}
-	if err := errors.Join(s.file.Truncate(position), s.file.Sync()); err != nil {
+	if err := s.file.Truncate(position); err != nil {
 		return fmt.Errorf("cut torn write: %w", err)
 	}
 	r.options.Logger.Warn("torn write set aside",

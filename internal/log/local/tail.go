@@ -161,10 +161,9 @@ func (t *tail) collect() (batches []chat.Batch, failed []*follow) {
 			}
 		case isPassing(err):
 			failed = append(failed, f)
-		default:
+		case t.removeFollow(f):
 			batches = append(batches, chat.Batch{Partition: f.id, Epoch: b.Epoch, Next: from, Err: err})
 			sources = append(sources, f)
-			t.removeFollow(f)
 		}
 	}
 	return t.stillFollowed(batches, sources), failed
@@ -187,8 +186,9 @@ func (t *tail) stillFollowed(batches []chat.Batch, sources []*follow) []chat.Bat
 	})
 }
 
-// removeFollow removes f unless its partition was added anew meanwhile.
-func (t *tail) removeFollow(f *follow) {
+// removeFollow removes f, which cannot be followed any further, and says
+// whether it was still there: if not, nobody must hear of its end.
+func (t *tail) removeFollow(f *follow) bool {
 	t.changing.Lock()
 	defer t.changing.Unlock()
 	t.mu.Lock()
@@ -197,6 +197,7 @@ func (t *tail) removeFollow(f *follow) {
 	if current {
 		t.remove(f.id)
 	}
+	return current
 }
 
 // takeReady is the follow that has waited longest and where it reads on; nil

@@ -23,10 +23,10 @@
 //
 // While less than a reserve is free on the disk, everything that would add to it
 // is refused with chat.ErrNoSpace; deleting goes on, and so does everything else
-// once there is space again. An error of the write-ahead log or of the list of
-// files is final: it is logged once, Failed is closed, and every call from then
-// on returns chat.ErrUnavailable (or chat.ErrNoSpace) until the process is
-// started again, which recovers what was synced.
+// once there is space again. An error of the write-ahead log, of the list of
+// files or of their directory is final: it is logged once, Failed is closed, and
+// every call from then on returns chat.ErrUnavailable (or chat.ErrNoSpace) until
+// the process is started again, which recovers what was synced.
 //
 // # Precision
 //

@@ -108,6 +108,33 @@ func TestDiskFails(t *testing.T) {
 	}
 }
 
+// TestOpenFails: a disk that fails while the store is opened or made fails Open,
+// and nothing else.
+func TestOpenFails(t *testing.T) {
+	for skip := range 200 {
+		var left atomic.Int64
+		left.Store(int64(skip))
+		disk := errorfs.Wrap(vfs.NewMem(), errorfs.InjectorFunc(func(op errorfs.Op) error {
+			if op.Kind.ReadOrWrite() == errorfs.OpIsWrite && left.Add(-1) < 0 {
+				return syscall.ENOSPC
+			}
+			return nil
+		}))
+		s, err := local.OpenOn(disk, "/data/store", smallTables(nil))
+		if err == nil {
+			if skip == 0 {
+				t.Error("open on a full disk: got no error, want one")
+			}
+			_ = s.Close() // whether the disk serves for that is another matter
+			return
+		}
+		if !errors.Is(err, chat.ErrNoSpace) {
+			t.Errorf("open after %d writes: got error %v, want %v", skip, err, chat.ErrNoSpace)
+		}
+	}
+	t.Error("open: got only errors, want it to end with success")
+}
+
 // putUntilError puts from several goroutines until all have got an error, and
 // returns one of them.
 func putUntilError(t *testing.T, s *local.Store, durable bool) error {

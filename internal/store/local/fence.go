@@ -7,7 +7,6 @@ import (
 	"runtime"
 	"strings"
 	"sync"
-	"sync/atomic"
 	"syscall"
 	"time"
 
@@ -76,12 +75,17 @@ type engineLog struct {
 	logger *slog.Logger
 	fault  *fault
 	// The engine tries again at once, again and again, what failed in the
-	// background.
-	sometimes rate.Sometimes
+	// background, and tells of a damaged file with each read.
+	rewrites, damages rate.Sometimes
 }
 
 func newEngineLog(logger *slog.Logger, f *fault) *engineLog {
-	return &engineLog{logger: logger, fault: f, sometimes: rate.Sometimes{First: 1, Interval: 10 * time.Second}}
+	return &engineLog{
+		logger:   logger,
+		fault:    f,
+		rewrites: rate.Sometimes{First: 1, Interval: 10 * time.Second},
+		damages:  rate.Sometimes{First: 1, Interval: 10 * time.Second},
+	}
 }
 
 func (l *engineLog) Infof(format string, args ...any) {
@@ -92,10 +96,11 @@ func (l *engineLog) Errorf(format string, args ...any) {
 	l.logger.Debug("engine error", "detail", fmt.Sprintf(format, args...))
 }
 
-// Fatalf must not return. The engine calls it in its own goroutines, of which
-// this ends the one and leaves the process.
+// Fatalf must not return. The engine expects the process to end; this ends the
+// goroutine instead, which is one of the engine's or that of makeChanges, and
+// unlocks what it holds.
 func (l *engineLog) Fatalf(format string, args ...any) {
-	err := fmt.Errorf(strings.ReplaceAll(format, "%s", "%v"), args...)
+	err := fmt.Errorf(format, args...)
 	for _, arg := range args {
 		if cause, ok := arg.(error); ok {
 			err = cause
@@ -106,28 +111,27 @@ func (l *engineLog) Fatalf(format string, args ...any) {
 }
 
 func (l *engineLog) backgroundError(err error) {
-	l.sometimes.Do(func() { l.logger.Warn("store cannot rewrite its files", "error", err) })
+	l.rewrites.Do(func() { l.logger.Warn("store cannot rewrite its files", "error", err) })
 }
 
 func (l *engineLog) dataCorruption(info pebble.DataCorruptionInfo) {
-	l.sometimes.Do(func() { l.logger.Error("store has a damaged file", "path", info.Path, "error", info.Details) })
+	l.damages.Do(func() { l.logger.Error("store has a damaged file", "path", info.Path, "error", info.Details) })
 }
 
-// fence stands between the engine and the disk, on account of the write-ahead
-// log. When the engine cannot end one log file and begin the next, it panics
-// with one of its mutexes in a state that ends the whole process. The fence
-// sees the error first: it fails the store, and holds the goroutine that would
-// panic, which is that of makeChanges, for good.
+// fence stands between the engine and the disk. When the engine cannot end one
+// file of the write-ahead log and begin the next, or cannot sync a directory, it
+// panics, at times with a mutex in a state that ends the process whether one
+// recovers or not. The fence sees the error first: it fails the store, and holds
+// the goroutine that would panic for good. That goroutine is one of the
+// engine's, of makeChanges or of guard: no caller's.
 type fence struct {
 	vfs.FS
 	fault *fault
-	// up is set once the engine is open: until then it returns such errors.
-	up atomic.Bool
 }
 
-// hold does not return if the store has failed or err is not nil.
+// hold does not return if err is not nil or the store has failed.
 func (f *fence) hold(act string, err error) {
-	if err != nil && f.up.Load() {
+	if err != nil {
 		f.fault.fail(fmt.Errorf("%s: %w", act, err))
 	}
 	if f.fault.err() != nil {
@@ -154,9 +158,6 @@ func (f *fence) fenced(name string, file vfs.File, err error) (vfs.File, error) 
 		return file, err
 	}
 	f.hold("create write-ahead log", err)
-	if err != nil {
-		return nil, err
-	}
 	return &fencedLog{File: file, fence: f}, nil
 }
 
@@ -183,14 +184,15 @@ func (d *fencedDir) Sync() error {
 
 // fencedLog is a file of the write-ahead log. Errors to write and sync are
 // returned, since the engine passes them on to those who wait for the sync. It
-// then closes the file before it panics.
+// then closes the file before it panics. Errors to preallocate are not for the
+// fence: some file systems cannot, and the engine does without.
 type fencedLog struct {
 	vfs.File
 	fence *fence
 }
 
 func (l *fencedLog) failed(act string, err error) error {
-	if err != nil && l.fence.up.Load() {
+	if err != nil {
 		l.fence.fault.fail(fmt.Errorf("%s write-ahead log: %w", act, err))
 	}
 	return err
@@ -200,11 +202,6 @@ func (l *fencedLog) failed(act string, err error) error {
 func (l *fencedLog) Write(p []byte) (int, error) {
 	n, err := l.File.Write(p)
 	return n, l.failed("write", err)
-}
-
-// Preallocate makes room in the file.
-func (l *fencedLog) Preallocate(offset, length int64) error {
-	return l.failed("make room in", l.File.Preallocate(offset, length))
 }
 
 // Sync syncs the file.

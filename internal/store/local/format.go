@@ -12,8 +12,8 @@ import (
 	"github.com/cockroachdb/pebble/v2/vfs"
 )
 
-// Errors of Open that callers may branch on. In each case nothing in the
-// directory was changed.
+// Errors of Open that callers may branch on. In each case what is in the
+// directory has been left as it was.
 var (
 	// ErrLocked: a store is open in the directory.
 	ErrLocked = errors.New("the directory is in use by another process")
@@ -95,9 +95,9 @@ func checkVersion(disk vfs.FS, path string) error {
 
 func formatText() string { return fmt.Sprintf("%s %d\n", formatName, formatVersion) }
 
-// openDir opens the engine in dir, and makes it if there is nothing yet.
-func (f *fault) openDir(dir string, opts *pebble.Options) (_ *pebble.DB, _ io.Closer, err error) {
-	disk := opts.FS
+// openDir opens the engine in dir on the disk, and makes it if there is nothing
+// yet. The options hold the fence of that disk, which is for the engine alone.
+func (f *fault) openDir(dir string, disk vfs.FS, opts *pebble.Options) (_ *pebble.DB, _ io.Closer, err error) {
 	// First without the lock, whose file would be a change.
 	if _, err := checkFormat(disk, dir); err != nil {
 		return nil, nil, err
@@ -123,7 +123,7 @@ func (f *fault) openDir(dir string, opts *pebble.Options) (_ *pebble.DB, _ io.Cl
 		return nil, nil, err
 	}
 	if !exists {
-		if err := f.makeStore(dir, opts); err != nil {
+		if err := f.makeStore(dir, disk, opts); err != nil {
 			return nil, nil, fmt.Errorf("make a new store: %w", err)
 		}
 	}
@@ -153,8 +153,7 @@ func (f *fault) openEngine(path string, opts *pebble.Options) (*pebble.DB, error
 }
 
 // makeStore makes an empty store, up to its last step.
-func (f *fault) makeStore(dir string, opts *pebble.Options) error {
-	disk := opts.FS
+func (f *fault) makeStore(dir string, disk vfs.FS, opts *pebble.Options) error {
 	path := filepath.Join(dir, engineDirNew)
 	// What a start that was cut short has left.
 	if err := disk.RemoveAll(path); err != nil && !errors.Is(err, fs.ErrNotExist) {

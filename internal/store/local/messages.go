@@ -200,8 +200,9 @@ func (s *Store) DeleteMessages(ctx context.Context, uri string, cutoff, now time
 		if dryRun {
 			return true, ctx.Err()
 		}
-		if err := d.add(key); err != nil || d.batch.Len() < deleteBatchBytes {
-			return true, err
+		d.add(key)
+		if d.batch.Len() < deleteBatchBytes {
+			return true, ctx.Err()
 		}
 		return true, s.commitDeletion(ctx, &d)
 	})
@@ -233,13 +234,12 @@ type deletion struct {
 	last   []byte
 }
 
-func (d *deletion) add(key []byte) error {
+func (d *deletion) add(key []byte) {
 	if d.length < messagesPerRange {
 		d.first[d.length] = append(d.first[d.length][:0], key...)
 	}
 	d.last = append(d.last[:0], key...)
 	d.length++
-	return nil
 }
 
 // endRun puts the run into the batch: the next key stays.

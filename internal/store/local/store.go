@@ -7,6 +7,7 @@ import (
 	"io"
 	"log/slog"
 	"sync"
+	"syscall"
 	"time"
 
 	"github.com/cockroachdb/pebble/v2"
@@ -72,8 +73,9 @@ type Store struct {
 var _ chat.Store = (*Store)(nil)
 
 // Open opens the store in dir, and makes it if dir is missing or empty. Errors:
-// ErrLocked if another process has it open; ErrForeign, ErrNewer and ErrDamaged
-// for what must not be touched.
+// ErrLocked if it is open already; ErrForeign, ErrNewer and ErrDamaged for what
+// must not be touched; chat.ErrNoSpace if the disk is full. If the disk fails
+// under the engine meanwhile, the directory stays locked until the process ends.
 func Open(dir string, opts Options) (*Store, error) {
 	return open(dir, opts, vfs.Default)
 }
@@ -86,12 +88,13 @@ func open(dir string, opts Options, disk vfs.FS) (*Store, error) {
 		changes: make(chan *change),
 		stopped: make(chan struct{}),
 	}
-	fenced := &fence{FS: disk, fault: s.fault}
-	db, lock, err := s.fault.openDir(dir, s.engineOptions(opts, fenced))
+	db, lock, err := s.fault.openDir(dir, disk, s.engineOptions(opts, &fence{FS: disk, fault: s.fault}))
+	if errors.Is(err, syscall.ENOSPC) {
+		err = fmt.Errorf("%w: %w", chat.ErrNoSpace, err)
+	}
 	if err != nil {
 		return nil, fmt.Errorf("open store in %s: %w", dir, err)
 	}
-	fenced.up.Store(true)
 	s.db, s.lock = db, lock
 	go s.makeChanges()
 	return s, nil
