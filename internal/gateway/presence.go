@@ -162,6 +162,7 @@ func (p *presence) renew() {
 func (p *presence) run(ctx context.Context, logger *slog.Logger) {
 	ticker := time.NewTicker(flushEvery)
 	defer ticker.Stop()
+	failing := false
 	for {
 		select {
 		case <-ctx.Done():
@@ -169,10 +170,12 @@ func (p *presence) run(ctx context.Context, logger *slog.Logger) {
 		case <-ticker.C:
 		}
 		limited, cancel := context.WithTimeout(ctx, backendTimeout)
-		if err := p.flush(limited); err != nil && ctx.Err() == nil {
-			logger.Warn("presence could not be written", "error", err)
-		}
+		err := p.flush(limited)
 		cancel()
+		if err != nil && !failing && ctx.Err() == nil {
+			logger.Warn("presence cannot be written", "error", err)
+		}
+		failing = err != nil
 	}
 }
 
