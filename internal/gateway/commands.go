@@ -223,7 +223,7 @@ func (s *streamSocket) send(ctx context.Context, user chat.User, c wire.Command)
 	began := time.Now()
 	sent, err := g.messages.Send(ctx, user, r.room, c.Message, c.Key)
 	if err != nil {
-		g.metrics.Refused.WithLabelValues(refusedAs(err)).Inc()
+		g.metrics.Refused.WithLabelValues(metrics.RefusedReason(err)).Inc()
 		return err
 	}
 	g.metrics.AppendDuration.Observe(time.Since(began).Seconds())
@@ -232,26 +232,6 @@ func (s *streamSocket) send(ctx context.Context, user chat.User, c wire.Command)
 		s.conn.Push(wire.Acknowledged(r.room.ID, sent.ID))
 	}
 	return nil
-}
-
-// refusedAs is the reason by which a refused message is counted.
-func refusedAs(err error) string {
-	var fields chat.FieldErrors
-	var busy *chat.BusyError
-	switch {
-	case errors.As(err, &fields), errors.Is(err, chat.ErrRecordTooLarge):
-		return metrics.RefusedInvalid
-	case errors.Is(err, chat.ErrForbidden):
-		return metrics.RefusedForbidden
-	case errors.As(err, &busy) && busy.Caller:
-		return metrics.RefusedRate
-	case errors.Is(err, chat.ErrOutcomeUnknown):
-		return metrics.RefusedUnknown
-	case errors.Is(err, chat.ErrNoSpace):
-		return metrics.RefusedNoSpace
-	default:
-		return metrics.RefusedUnavailable
-	}
 }
 
 func (s *streamSocket) listUsers(ctx context.Context, user chat.User, c wire.Command) error {
