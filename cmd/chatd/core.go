@@ -32,6 +32,9 @@ const (
 	cacheEntries = 100_000
 	// maxLag is how many bytes of the log a history read goes through at most.
 	maxLag = 16 << 20
+	// cutoffSettles is how long a gateway may take to hear of the cleaner's
+	// cutoff: the way of a signal through the log, many times over.
+	cutoffSettles = 2 * time.Second
 	// minMessageTTL is the shortest retention that a session may choose.
 	minMessageTTL = time.Minute
 )
@@ -55,7 +58,7 @@ func newCore(c config.Config, logger *slog.Logger, log chat.Log, store *cached.S
 		MaxLag: maxLag, Now: time.Now,
 	})
 	k.archiver = archive.New(log, store, archive.Options{Metrics: k.metrics, Logger: logger, Now: time.Now})
-	k.cleaner = clean.New(store, publisher, time.Now)
+	k.cleaner = clean.New(store, publisher, cutoffSettles, time.Now)
 	return k
 }
 

@@ -2,7 +2,6 @@ package api
 
 import (
 	"context"
-	"errors"
 	"net/http"
 	"net/url"
 	"time"
@@ -23,7 +22,7 @@ type messageSent struct {
 func (a *API) sendMessage(ctx context.Context, req *request) (answer, error) {
 	sent, err := a.send(ctx, req)
 	if err != nil {
-		a.metrics.Refused.WithLabelValues(refusedReason(err)).Inc()
+		a.metrics.Refused.WithLabelValues(metrics.RefusedReason(err)).Inc()
 		return answer{}, err
 	}
 	a.metrics.Accepted.Inc()
@@ -56,28 +55,6 @@ func (q *request) idempotencyKey() string {
 		q.body.errs.Add("idempotency_key", msgTwice)
 	}
 	return q.http.Header.Get("Idempotency-Key")
-}
-
-// refusedReason is the label of a message that was not accepted.
-func refusedReason(err error) string {
-	var (
-		fields chat.FieldErrors
-		busy   *chat.BusyError
-	)
-	switch {
-	case errors.As(err, &fields), errors.Is(err, chat.ErrRecordTooLarge), errors.Is(err, chat.ErrNotFound):
-		return metrics.RefusedInvalid
-	case errors.Is(err, chat.ErrForbidden):
-		return metrics.RefusedForbidden
-	case errors.As(err, &busy) && busy.Caller:
-		return metrics.RefusedRate
-	case errors.Is(err, chat.ErrOutcomeUnknown):
-		return metrics.RefusedUnknown
-	case errors.Is(err, chat.ErrNoSpace):
-		return metrics.RefusedNoSpace
-	default:
-		return metrics.RefusedUnavailable
-	}
 }
 
 type history struct {

@@ -59,13 +59,15 @@ type Store interface {
 type Cleaner struct {
 	store     Store
 	publisher *chat.Publisher
+	settle    time.Duration
 	now       func() time.Time
 }
 
 // New returns a Cleaner of the store. The publisher tells running gateways of
-// the cutoff.
-func New(store Store, publisher *chat.Publisher, now func() time.Time) *Cleaner {
-	return &Cleaner{store: store, publisher: publisher, now: now}
+// the cutoff; settle is how long they may take to hear of it, which a clean
+// lasts at least.
+func New(store Store, publisher *chat.Publisher, settle time.Duration, now func() time.Time) *Cleaner {
+	return &Cleaner{store: store, publisher: publisher, settle: settle, now: now}
 }
 
 // Clean deletes and reports. progress is called after each room with the
@@ -76,6 +78,8 @@ func (c *Cleaner) Clean(ctx context.Context, o Options, progress func(Report)) (
 		return Report{}, err
 	}
 	start := c.now()
+	settled := time.NewTimer(c.settle)
+	defer settled.Stop()
 	report := Report{Cutoff: start.Add(-time.Duration(o.Days) * 24 * time.Hour), DryRun: o.DryRun}
 	if !o.DryRun {
 		// The cutoff comes first: from here on readers refuse what is older,
@@ -100,8 +104,20 @@ func (c *Cleaner) Clean(ctx context.Context, o Options, progress func(Report)) (
 		progress(report)
 		return nil
 	})
+	if err == nil && !o.DryRun {
+		err = wait(ctx, settled.C)
+	}
 	report.TookSeconds = c.now().Sub(start).Seconds()
 	return report, err
+}
+
+func wait(ctx context.Context, settled <-chan time.Time) error {
+	select {
+	case <-settled:
+		return nil
+	case <-ctx.Done():
+		return ctx.Err()
+	}
 }
 
 func (c *Cleaner) cleanRoom(ctx context.Context, uri string, now time.Time, dryRun bool, report *Report) error {

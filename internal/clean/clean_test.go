@@ -35,7 +35,7 @@ func newCleaner(t *testing.T) (*clean.Cleaner, *storelocal.Store, *loglocal.Log)
 	if err := store.CreateToken(t.Context(), chat.Token{UserID: 1, Created: now.Add(-2 * time.Hour), Expires: now.Add(-time.Hour)}); err != nil {
 		t.Fatal(err)
 	}
-	return clean.New(store, chat.NewPublisher(log), func() time.Time { return now }), store, log
+	return clean.New(store, chat.NewPublisher(log), 0, func() time.Time { return now }), store, log
 }
 
 func TestClean(t *testing.T) {

@@ -3,6 +3,7 @@ package gateway
 import (
 	"context"
 	"errors"
+	"fmt"
 	"maps"
 	"slices"
 	"strconv"
@@ -122,8 +123,7 @@ func (s *streamSocket) join(ctx context.Context, user chat.User, c wire.Command)
 	if c.After != nil {
 		s.conn.WaitDrained() // what was missed needs room in the queue
 	}
-	r := &streamRoom{socket: s, room: ref.Room}
-	r.ids.Store(c.IDs)
+	r := s.newRoom(ref.Room, c.IDs)
 	alive := true
 	sub, err := g.subscribe(ctx, subscription{
 		ref:   ref,
@@ -146,7 +146,14 @@ func (s *streamSocket) join(ctx context.Context, user chat.User, c wire.Command)
 	if r.keep(sub); !alive {
 		return wire.Error{Code: wire.UserHasToLogin}
 	}
-	return nil
+	select {
+	case <-r.settled:
+		return nil
+	case <-ctx.Done():
+	}
+	r.cancel()
+	s.remove(r, true)
+	return fmt.Errorf("enter room: %w", ctx.Err())
 }
 
 func (s *streamSocket) countRooms() int {
@@ -155,12 +162,14 @@ func (s *streamSocket) countRooms() int {
 	return len(s.rooms)
 }
 
-// begin answers the join and brings what was missed.
+// begin answers a resume and brings what was missed. Another join is answered
+// when the room's log says that the socket has entered.
 func (r *streamRoom) begin(b feed.Beginning) {
-	if !r.ids.Load() {
-		r.socket.conn.Push(wire.Joined(r.room, wire.Start{}))
+	if b.Source == feed.None {
+		r.entering = true
 		return
 	}
+	defer r.settle()
 	start, missed := r.socket.gateway.beginning(b, r.room, r.format())
 	r.socket.conn.Push(wire.Joined(r.room, start))
 	for _, f := range missed {
@@ -214,7 +223,7 @@ func (s *streamSocket) send(ctx context.Context, user chat.User, c wire.Command)
 	began := time.Now()
 	sent, err := g.messages.Send(ctx, user, r.room, c.Message, c.Key)
 	if err != nil {
-		g.metrics.Refused.WithLabelValues(refusedAs(err)).Inc()
+		g.metrics.Refused.WithLabelValues(metrics.RefusedReason(err)).Inc()
 		return err
 	}
 	g.metrics.AppendDuration.Observe(time.Since(began).Seconds())
@@ -223,26 +232,6 @@ func (s *streamSocket) send(ctx context.Context, user chat.User, c wire.Command)
 		s.conn.Push(wire.Acknowledged(r.room.ID, sent.ID))
 	}
 	return nil
-}
-
-// refusedAs is the reason by which a refused message is counted.
-func refusedAs(err error) string {
-	var fields chat.FieldErrors
-	var busy *chat.BusyError
-	switch {
-	case errors.As(err, &fields), errors.Is(err, chat.ErrRecordTooLarge):
-		return metrics.RefusedInvalid
-	case errors.Is(err, chat.ErrForbidden):
-		return metrics.RefusedForbidden
-	case errors.As(err, &busy) && busy.Caller:
-		return metrics.RefusedRate
-	case errors.Is(err, chat.ErrOutcomeUnknown):
-		return metrics.RefusedUnknown
-	case errors.Is(err, chat.ErrNoSpace):
-		return metrics.RefusedNoSpace
-	default:
-		return metrics.RefusedUnavailable
-	}
 }
 
 func (s *streamSocket) listUsers(ctx context.Context, user chat.User, c wire.Command) error {

@@ -218,7 +218,9 @@ func (g *Gateway) signal(ev *chat.Event) {
 	case chat.EventUserChanged:
 		g.userChanged(ev.Subject)
 	case chat.EventCutoff:
-		g.feed.ForgetMessages()
+		// Not here: a partition that is being warmed up takes its time, and a
+		// token that is revoked meanwhile has none.
+		g.rechecks.add(cutoffRecheck{g})
 	}
 }
 
@@ -226,7 +228,7 @@ func (g *Gateway) signal(ev *chat.Event) {
 // any message cleaned away.
 func (g *Gateway) signalsLost() {
 	g.options.Logger.Warn("signals were lost, sockets reconnect")
-	g.feed.ForgetMessages()
+	g.rechecks.add(cutoffRecheck{g})
 	for _, l := range g.logins.all() {
 		l.owner.disconnect(codeResume, "resume", metrics.CloseLog)
 	}
@@ -238,6 +240,14 @@ func (g *Gateway) userChanged(userID int64) {
 		return
 	}
 	g.rechecks.add(userRecheck{g, userID})
+}
+
+// cutoffRecheck forgets the messages that may have been cleaned away.
+type cutoffRecheck struct{ gateway *Gateway }
+
+func (c cutoffRecheck) recheck(context.Context) error {
+	c.gateway.feed.ForgetMessages()
+	return nil
 }
 
 // userRecheck looks an account up again.

@@ -86,7 +86,7 @@ func (p *presence) join(uri string, user chat.Profile) {
 	u.profile = user
 	u.sockets++
 	room.sockets++
-	u.touch(later(p.now(), room.seen[user.ID].Add(step)))
+	u.updated = later(later(p.now().Truncate(step), room.seen[user.ID].Add(step)), u.updated.Add(step))
 	p.dirty[presenceKey{uri, user.ID}] = u
 }
 
@@ -119,15 +119,16 @@ func (p *presence) observe(ev *feed.Event) {
 		return
 	}
 	room.seen[ev.Sender.ID] = later(ev.Time, room.seen[ev.Sender.ID].Add(step))
-	if u := room.users[ev.Sender.ID]; u != nil {
-		u.touch(room.seen[ev.Sender.ID])
-		p.dirty[presenceKey{ev.Room, ev.Sender.ID}] = u
+	u := room.users[ev.Sender.ID]
+	if u == nil {
+		return
 	}
-}
-
-// touch moves the time of the user forward, whatever the clock says.
-func (u *userPresence) touch(at time.Time) {
-	u.updated = later(at, u.updated.Add(step))
+	least := u.updated.Add(step)
+	if ev.Kind == chat.EventEnter {
+		least = u.updated // the join has moved it already
+	}
+	u.updated = later(room.seen[ev.Sender.ID], least)
+	p.dirty[presenceKey{ev.Room, ev.Sender.ID}] = u
 }
 
 func later(a, b time.Time) time.Time {
@@ -161,6 +162,7 @@ func (p *presence) renew() {
 func (p *presence) run(ctx context.Context, logger *slog.Logger) {
 	ticker := time.NewTicker(flushEvery)
 	defer ticker.Stop()
+	failing := false
 	for {
 		select {
 		case <-ctx.Done():
@@ -168,10 +170,12 @@ func (p *presence) run(ctx context.Context, logger *slog.Logger) {
 		case <-ticker.C:
 		}
 		limited, cancel := context.WithTimeout(ctx, backendTimeout)
-		if err := p.flush(limited); err != nil && ctx.Err() == nil {
-			logger.Warn("presence could not be written", "error", err)
-		}
+		err := p.flush(limited)
 		cancel()
+		if err != nil && !failing && ctx.Err() == nil {
+			logger.Warn("presence cannot be written", "error", err)
+		}
+		failing = err != nil
 	}
 }
 

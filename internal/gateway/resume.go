@@ -23,6 +23,7 @@ type subscription struct {
 	// again if that may have changed before the subscription began.
 	authorize func(context.Context) error
 	after     *chat.MessageID
+	from      *int64 // see feed.Request
 	begin     func(feed.Beginning)
 }
 
@@ -45,6 +46,7 @@ func (g *Gateway) subscribe(ctx context.Context, want subscription, s feed.Subsc
 			Room:        want.ref.Room.URI,
 			Authorized:  next,
 			After:       want.after,
+			From:        want.from,
 			Limit:       g.options.ResumeLimit,
 			BufferBytes: g.resumeBytes(),
 			History:     g.history(want),
@@ -86,10 +88,10 @@ func (g *Gateway) history(want subscription) func(context.Context, chat.MessageI
 // that it missed.
 func (g *Gateway) beginning(b feed.Beginning, room chat.Room, format wire.Format) (wire.Start, []*wire.Frame) {
 	start := wire.Start{Position: b.Position.String()}
-	if b.Source == feed.None {
-		return start, nil
-	}
 	frames, complete := g.missed(b, room, format)
+	if b.Source == feed.None {
+		return start, frames
+	}
 	result := metrics.ResumeLost
 	switch {
 	case complete && b.Source == feed.Ring:

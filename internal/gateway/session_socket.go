@@ -63,10 +63,13 @@ func (g *Gateway) serveSession(w http.ResponseWriter, r *http.Request) error {
 		return err
 	}
 	// Acquired before the upgrade, so that a log that is away is answered with
-	// a status; the subscription finds it there.
-	if _, err := g.feed.Acquire(ctx, s.ref.Room.Partition); err != nil {
+	// a status. From then on the client may expect to receive, so that is where
+	// the subscription, which needs the WebSocket, will begin.
+	p, err := g.feed.Acquire(ctx, s.ref.Room.Partition)
+	if err != nil {
 		return err
 	}
+	from := p.Next()
 	ws, err := g.upgrade(w, r)
 	if err != nil {
 		return nil // it has answered
@@ -84,7 +87,7 @@ func (g *Gateway) serveSession(w http.ResponseWriter, r *http.Request) error {
 			return nil
 		}
 	}
-	s.start(ctx, after)
+	s.start(ctx, after, from)
 	return nil
 }
 
@@ -92,9 +95,9 @@ func (s *sessionSocket) authorize(ctx context.Context) error {
 	return s.gateway.rooms.AuthorizeRead(ctx, s.viewer.Load(), s.ref)
 }
 
-func (s *sessionSocket) start(ctx context.Context, after *chat.MessageID) {
+func (s *sessionSocket) start(ctx context.Context, after *chat.MessageID, from int64) {
 	sub, err := s.gateway.subscribe(ctx, subscription{
-		ref: s.ref, authorize: s.authorize, after: after, begin: s.begin,
+		ref: s.ref, authorize: s.authorize, after: after, from: &from, begin: s.begin,
 	}, s)
 	switch {
 	case err == nil:
@@ -115,11 +118,10 @@ func (s *sessionSocket) format() wire.Format {
 }
 
 func (s *sessionSocket) begin(b feed.Beginning) {
-	if !s.ids {
-		return
-	}
 	start, missed := s.gateway.beginning(b, s.ref.Room, s.format())
-	s.conn.Push(wire.SessionStart(start))
+	if s.ids {
+		s.conn.Push(wire.SessionStart(start))
+	}
 	for _, f := range missed {
 		s.conn.Push(f)
 	}

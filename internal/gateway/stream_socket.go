@@ -39,8 +39,23 @@ type streamRoom struct {
 	socket *streamSocket
 	room   chat.Room
 	ids    atomic.Bool
+	// entering is true until the socket's own enter has come back by the log:
+	// that is its place in the room's order, so nothing before it is delivered.
+	// Only the feed uses it, with the partition locked.
+	entering bool
+	// settled is closed once the join has been answered, or the socket put out
+	// of the room before.
+	settled chan struct{}
+	settle  func() // closes settled; may be called again
 	// sub is guarded by streamSocket.mu, and nil while the join is under way.
 	sub *feed.Subscription
+}
+
+func (s *streamSocket) newRoom(room chat.Room, ids bool) *streamRoom {
+	r := &streamRoom{socket: s, room: room, settled: make(chan struct{})}
+	r.settle = sync.OnceFunc(func() { close(r.settled) })
+	r.ids.Store(ids)
+	return r
 }
 
 // StreamHandler serves the socket of many rooms, whatever the path.
@@ -129,6 +144,7 @@ func (s *streamSocket) remove(r *streamRoom, tell bool) bool {
 
 // leave takes the socket out of the presence. streamSocket.mu is held.
 func (s *streamSocket) leave(r *streamRoom, tell bool) {
+	r.settle()
 	s.gateway.presence.leave(r.room.URI, s.user.ID)
 	if tell {
 		s.gateway.announcer.announce(r.room, s.notice(chat.EventLeave, r.room))
@@ -215,9 +231,14 @@ func (r *streamRoom) format() wire.Format {
 func (r *streamRoom) Deliver(d *feed.Delivery) bool {
 	switch d.Kind {
 	case chat.EventMessage:
-		r.socket.conn.Push(d.Frame(r.format(), r.room.ID))
+		if !r.entering {
+			r.socket.conn.Push(d.Frame(r.format(), r.room.ID))
+		}
 	case chat.EventEnter, chat.EventLeave:
-		if d.Origin != r.socket.id {
+		switch {
+		case d.Origin == r.socket.id:
+			r.entered(d.ID)
+		case !r.entering:
 			r.socket.conn.Push(d.Notice(r.room.ID))
 		}
 	case chat.EventMemberRemoved:
@@ -232,6 +253,21 @@ func (r *streamRoom) Deliver(d *feed.Delivery) bool {
 		return false
 	}
 	return true
+}
+
+// entered answers the join, at the place that the room's log gave it. A later
+// enter or leave of this socket is none of its business.
+func (r *streamRoom) entered(at chat.MessageID) {
+	if !r.entering {
+		return
+	}
+	r.entering = false
+	var start wire.Start
+	if r.ids.Load() {
+		start.Position = at.String()
+	}
+	r.socket.conn.Push(wire.Joined(r.room, start))
+	r.settle()
 }
 
 // putOut takes the socket out of the room and says why.

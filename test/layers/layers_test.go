@@ -26,7 +26,7 @@ type rule struct {
 // only a main joins them.
 var rules = []rule{
 	{"internal/chat", nil},
-	{"internal/metrics", nil},
+	{"internal/metrics", []string{"internal/chat"}},
 	{"internal/lifecycle", nil},
 	{"internal/config", nil},
 	{"internal/httpauth", []string{"internal/chat"}},

@@ -47,6 +47,8 @@ type Feed struct {
 	// leaving are the partitions that the tail has been told to leave: the
 	// channel is closed when none of their batches can arrive any more.
 	leaving map[chat.Partition]chan struct{}
+	// tidied is when unneeded partitions were last looked for.
+	tidied time.Time
 }
 
 // New returns a Feed of the log. It must be Run.
@@ -210,6 +212,10 @@ func (f *Feed) tidy() {
 		delete(f.leaving, id)
 	}
 	now := f.options.Now()
+	if now.Sub(f.tidied) < tidyEvery {
+		return
+	}
+	f.tidied = now
 	for _, p := range f.partitions {
 		if p.abandon(now, f.options.Linger) {
 			f.leave(p)

@@ -83,6 +83,10 @@ type Request struct {
 	Authorized int64
 	// After resumes behind a position; nil begins with what comes.
 	After *chat.MessageID
+	// From begins a little earlier without After: with the offset that the
+	// partition's Next was when the reader was told that it listens. nil begins
+	// with what comes.
+	From *int64
 	// Limit is the largest number of missed messages.
 	Limit int
 	// BufferBytes bounds what arrives while History runs.
@@ -121,7 +125,7 @@ func (p *Partition) Subscribe(ctx context.Context, req Request, s Subscriber) (*
 	p.attach(sub)
 	position := p.position()
 	if req.After == nil {
-		req.Begin(Beginning{Position: position})
+		req.Begin(p.fromNow(req))
 		p.mu.Unlock()
 		return sub, nil
 	}
@@ -158,6 +162,17 @@ func (p *Partition) Subscribe(ctx context.Context, req Request, s Subscriber) (*
 	}
 	p.goLive(sub, req, b)
 	return sub, nil
+}
+
+// fromNow begins with what comes, or since a moment ago. Partition.mu is held.
+func (p *Partition) fromNow(req Request) Beginning {
+	now := p.feed.options.Now()
+	if req.From != nil {
+		if missed, ok := p.ring.since(req.Room, *req.From-1, req.Limit, now); ok {
+			return Beginning{Position: positionBelow(p.epoch, *req.From, now), Missed: missed}
+		}
+	}
+	return Beginning{Position: p.position()}
 }
 
 // admits says whether the subscription may begin. Partition.mu is held.

@@ -16,8 +16,8 @@ import (
 	"github.com/chatcluster/chatcluster/internal/metrics"
 )
 
-// The close code of a client that does not keep up. Codes from 4000 to 4499
-// invite it to come back.
+// CodeSlow is the close code for a client that does not keep up. Codes from
+// 4000 to 4499 invite it to come back.
 const CodeSlow = 4008
 
 const slowReason = "slow consumer, reconnect with after"
@@ -42,10 +42,9 @@ type Conn struct {
 	net      net.Conn
 	handler  Handler
 	endpoint string
-	slot     int
+	slot     int // of the set's wheel
 
-	// lastRead and pinged are times by the set's clock in nanoseconds; a zero
-	// pinged is no ping yet.
+	// lastRead and pinged are in Unix nanoseconds; a zero pinged is no ping yet.
 	lastRead, pinged atomic.Int64
 	// busy is set while the handler keeps the reader from reading pongs.
 	busy atomic.Bool
