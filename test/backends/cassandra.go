@@ -117,6 +117,7 @@ func newCassandraNode(dir, lib string, i int, addresses []string, storagePort, c
 		"rpc_address":            addresses[i],
 		"storage_port":           fmt.Sprint(storagePort),
 		"native_transport_port":  fmt.Sprint(cqlPort),
+		"auto_snapshot":          "false", // of what is dropped
 		"endpoint_snitch":        "SimpleSnitch",
 		"concurrent_compactors":  "1",
 	}

@@ -10,6 +10,7 @@ import (
 	"log/slog"
 	"net"
 	"regexp"
+	"sync/atomic"
 	"time"
 
 	gocql "github.com/apache/cassandra-gocql-driver/v2"
@@ -105,11 +106,31 @@ func connect(o Options, keyspace string) (*gocql.Session, error) {
 	if o.TLS != nil {
 		c.SslOpts = &gocql.SslOptions{Config: o.TLS, EnableHostVerification: !o.TLS.InsecureSkipVerify}
 	}
+	var attempts connectErrors
+	c.ConnectObserver = &attempts
 	session, err := c.CreateSession()
 	if err != nil {
-		return nil, fmt.Errorf("connect to Cassandra at %v: %w", o.Hosts, translate(err))
+		return nil, fmt.Errorf("connect to Cassandra at %v: %w", o.Hosts, attempts.translate(err))
 	}
 	return session, nil
+}
+
+// connectErrors remembers why the last connection failed: of that, the driver's
+// own error has only the text.
+type connectErrors struct{ last atomic.Pointer[error] }
+
+// ObserveConnect is what the driver calls after each attempt.
+func (e *connectErrors) ObserveConnect(attempt gocql.ObservedConnect) {
+	if attempt.Err != nil {
+		e.last.Store(&attempt.Err)
+	}
+}
+
+func (e *connectErrors) translate(err error) error {
+	if cause := e.last.Load(); cause != nil && isUnavailable(*cause) {
+		return fmt.Errorf("%w: %w", chat.ErrUnavailable, err)
+	}
+	return translate(err)
 }
 
 // unavailable are the driver's errors after which the same call may succeed.
@@ -146,8 +167,9 @@ func isUnavailable(err error) bool {
 			return true
 		}
 	}
+	// An alert of TLS is a refusal, which the same call will meet again.
 	var network *net.OpError
-	return errors.As(err, &network)
+	return errors.As(err, &network) && network.Op != "remote error"
 }
 
 // driverLog passes the driver's log on. What the driver calls info is per

@@ -120,19 +120,22 @@ type messageTimes struct {
 
 // eachTime goes through the room's buckets, oldest first: those that only lets
 // pass, if it is not nil. It calls row with each message until that returns
-// false, and end after each bucket.
+// false, and end after each partition. A late row that lies in two partitions
+// is seen twice.
 func (s *Store) eachTime(ctx context.Context, uri string, pageSize int, only func(bucket) bool, row func(messageTimes) (bool, error), end func(bucket) error) error {
 	return s.eachBucket(ctx, uri, position{}, lastPosition, false, func(b bucket, low, high position) (bool, error) {
 		if only != nil && !only(b) {
 			return true, nil
 		}
-		more := true
-		starts := []position{b.start}
+		parts := []bucket{b}
 		if b.before != nil {
-			starts = append(starts, *b.before)
+			late := b
+			late.start = *b.before
+			parts = append(parts, late)
 		}
-		for _, start := range starts {
-			err := s.eachRow(ctx, "epoch, log_offset, appended, expires", uri, b.class, start, low, high, false, pageSize, func(r gocql.Scanner) (bool, error) {
+		more := true
+		for _, part := range parts {
+			err := s.eachRow(ctx, "epoch, log_offset, appended, expires", uri, part.class, part.start, low, high, false, pageSize, func(r gocql.Scanner) (bool, error) {
 				var m messageTimes
 				var appended, expires int64
 				if err := r.Scan(&m.at.epoch, &m.at.offset, &appended, &expires); err != nil {
@@ -143,12 +146,12 @@ func (s *Store) eachTime(ctx context.Context, uri string, pageSize int, only fun
 				more, err = row(m)
 				return more, err
 			})
+			if err == nil && more && end != nil {
+				err = end(part)
+			}
 			if err != nil || !more {
 				return false, err
 			}
-		}
-		if end != nil {
-			return true, end(b)
 		}
 		return true, nil
 	})

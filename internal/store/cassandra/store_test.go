@@ -58,15 +58,29 @@ func open(t testing.TB, o cassandra.Options) *cassandra.Store {
 	return s
 }
 
-// newStore is a store in a keyspace of the test's own.
-func newStore(t testing.TB) *cassandra.Store {
-	t.Helper()
+// TestStore runs on one keyspace: to make one takes longer than most of its
+// tests.
+func TestStore(t *testing.T) {
 	o := newOptions(t)
 	migrate(t, o)
-	return open(t, o)
-}
-
-func TestConformance(t *testing.T) {
-	s := newStore(t)
-	storetest.Run(t, func(*testing.T) chat.Store { return s })
+	t.Run("conformance", func(t *testing.T) {
+		s := open(t, o)
+		storetest.Run(t, func(*testing.T) chat.Store { return s })
+	})
+	for _, test := range []struct {
+		name string
+		run  func(*testing.T, cassandra.Options)
+	}{
+		{"many buckets", manyBuckets},
+		{"a relieved writer goes on", relievedWriter},
+		{"a replay after a delete", replayAfterDelete},
+		{"rows expire by their own time", rowsExpire},
+		{"classes of retention", classesOfRetention},
+		{"text that is not UTF-8", foreignText},
+		{"a stale watermark", staleWatermark},
+		{"a creator who died half-way", deadCreator},
+		{"members come and go at once", memberChurn},
+	} {
+		t.Run(test.name, func(t *testing.T) { test.run(t, o) })
+	}
 }

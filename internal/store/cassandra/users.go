@@ -130,6 +130,7 @@ func parallel[T any](ctx context.Context, n int, look func(ctx context.Context, 
 	return parallelN(ctx, lookups, n, look)
 }
 
+// parallelN is parallel with a limit of its own.
 func parallelN[T any](ctx context.Context, limit, n int, look func(ctx context.Context, i int) (T, error)) ([]T, error) {
 	found, there := make([]T, n), make([]bool, n)
 	group, ctx := errgroup.WithContext(ctx)
