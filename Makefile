@@ -23,8 +23,8 @@ deps: ## Install what the tests need besides Go
 	test/deps/install
 
 .PHONY: test
-test: deps ## Run all tests, under the race detector
-	$(GO) test -race -shuffle=on -count=1 -timeout 20m ./...
+test: deps ## Run all tests, under the race detector, with a real Kafka and Cassandra
+	$(GO) run ./test/backends/run $(GO) test -race -shuffle=on -count=1 -timeout 20m ./...
 
 .PHONY: lint
 lint: ## Check format, vet and staticcheck
