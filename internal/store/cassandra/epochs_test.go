@@ -3,19 +3,21 @@ package cassandra_test
 import (
 	"sync"
 	"testing"
+
+	"github.com/chatcluster/chatcluster/internal/store/cassandra"
 )
 
-func TestEpochs(t *testing.T) {
-	s := newStore(t)
+func epochs(t *testing.T, o cassandra.Options) {
+	s := open(t, o)
 	for _, tc := range []struct {
 		name, topic, id string
 		want            uint32
 	}{
-		{"first", "chat.messages", "a", 1},
-		{"again", "chat.messages", "a", 1},
-		{"recreated", "chat.messages", "b", 2},
-		{"the first once more", "chat.messages", "a", 1},
-		{"another topic", "chat.rooms", "b", 1},
+		{"first", "messages", "a", 1},
+		{"again", "messages", "a", 1},
+		{"recreated", "messages", "b", 2},
+		{"the first once more", "messages", "a", 1},
+		{"another topic", "rooms", "b", 1},
 	} {
 		if got, err := s.Epoch(t.Context(), tc.topic, tc.id); err != nil || got != tc.want {
 			t.Errorf("%s: got %d, %v, want %d", tc.name, got, err, tc.want)
@@ -24,8 +26,8 @@ func TestEpochs(t *testing.T) {
 }
 
 // Whoever asks first, all get the same answer, and no two ids the same number.
-func TestEpochsOfManyAtOnce(t *testing.T) {
-	s := newStore(t)
+func epochsOfManyAtOnce(t *testing.T, o cassandra.Options) {
+	s := open(t, o)
 	const ids, askers = 3, 4
 	var (
 		asking sync.WaitGroup
@@ -35,7 +37,7 @@ func TestEpochsOfManyAtOnce(t *testing.T) {
 	for n := range ids * askers {
 		id := string(rune('a' + n%ids))
 		asking.Go(func() {
-			epoch, err := s.Epoch(t.Context(), "chat.messages", id)
+			epoch, err := s.Epoch(t.Context(), "many", id)
 			if err != nil {
 				t.Error(err)
 			}

@@ -71,6 +71,8 @@ func TestStore(t *testing.T) {
 		name string
 		run  func(*testing.T, cassandra.Options)
 	}{
+		{"epochs", epochs},
+		{"epochs that many ask for at once", epochsOfManyAtOnce},
 		{"many buckets", manyBuckets},
 		{"a relieved writer goes on", relievedWriter},
 		{"a replay after a delete", replayAfterDelete},
