@@ -35,7 +35,7 @@ func (k *core) newFrontends(gatewayID string) *frontends {
 		PingInterval: c.PingInterval, PongTimeout: c.PongTimeout, WriteTimeout: c.WriteTimeout,
 		SendQueueBytes: c.SendQueueBytes, ReadLimit: c.MaxFrameBytes, RingBytes: c.RingBytes,
 		MaxSockets: c.MaxSockets, MaxRoomsPerSocket: c.MaxSocketRooms, LeaseTTL: c.LeaseTTL,
-		Now: time.Now, Logger: k.logger,
+		Changed: k.store.Changed, Now: time.Now, Logger: k.logger,
 	})
 	f.rest = api.New(k.accounts, k.rooms, k.messages, auth, k.metrics, api.Options{
 		MaxBodyBytes: c.MaxBodyBytes, Logger: k.logger, Ready: func(context.Context) []api.Check {

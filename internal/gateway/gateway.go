@@ -51,6 +51,10 @@ type Options struct {
 	DrainWindow time.Duration
 	// Linger (1 min) is how long a partition that no socket needs is followed.
 	Linger time.Duration
+	// Changed (nobody) is told of each event that changes an account or who
+	// may read a room, before the gateway acts on it: it is for whoever keeps
+	// what the store says in memory. It must not block.
+	Changed func(*chat.Event)
 	// Now (time.Now) is the clock.
 	Now func() time.Time
 	// Logger (slog.Default) hears changes of state.
@@ -140,7 +144,7 @@ func New(log chat.Log, store chat.PresenceStore, accounts *chat.Accounts, rooms 
 		QueueBytes: o.SendQueueBytes, ReadLimit: int64(o.ReadLimit),
 	})
 	g.feed = feed.New(log, feed.Options{
-		RingBytes: o.RingBytes, Linger: o.Linger, Observe: g.presence.observe, Now: o.Now, Logger: o.Logger,
+		RingBytes: o.RingBytes, Linger: o.Linger, Observe: g.presence.observe, Changed: o.Changed, Now: o.Now, Logger: o.Logger,
 	})
 	return g
 }
@@ -212,6 +216,9 @@ func (g *Gateway) drain(ctx context.Context) {
 
 // signal is told of each signal, one after the other.
 func (g *Gateway) signal(ev *chat.Event) {
+	if g.options.Changed != nil {
+		g.options.Changed(ev)
+	}
 	switch ev.Kind {
 	case chat.EventTokensRevoked:
 		g.logins.revoke(ev)

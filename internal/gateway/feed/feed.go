@@ -20,6 +20,9 @@ type Options struct {
 	// Observe gets each event of a room that has subscribers, before they do.
 	// It is called with the partition locked: it must not block.
 	Observe func(*Event)
+	// Changed is told of each event that changes who may read a room, before
+	// anyone can subscribe behind it. It must not block; nil is nobody.
+	Changed func(*chat.Event)
 	Now     func() time.Time
 	Logger  *slog.Logger
 }
@@ -56,6 +59,12 @@ func New(log chat.Log, o Options) *Feed {
 	return &Feed{
 		log: log, tail: log.Tail(), options: o,
 		partitions: map[chat.Partition]*Partition{}, leaving: map[chat.Partition]chan struct{}{},
+	}
+}
+
+func (f *Feed) changed(ev *chat.Event) {
+	if f.options.Changed != nil {
+		f.options.Changed(ev)
 	}
 }
 

@@ -143,7 +143,10 @@ func (p *Partition) apply(rec chat.Record) {
 			r.last = ev.ID
 		}
 	case chat.EventMemberRemoved, chat.EventRoomChanged, chat.EventRoomDeleted:
+		p.feed.changed(&ev.Event)
 		p.remember(control{rec.Offset, ev.Room})
+	case chat.EventMemberAdded:
+		p.feed.changed(&ev.Event)
 	}
 	if r == nil {
 		return

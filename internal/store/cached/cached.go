@@ -2,7 +2,8 @@
 // for: tokens, users, rooms and memberships.
 //
 // What is written through it is seen at once. What another process writes is
-// seen when an entry is older than Options.Fresh. While the store is
+// seen when Changed is told of it, or when an entry is older than
+// Options.Fresh. While the store is
 // unavailable, entries serve for Options.Stale, so that those who were there
 // can go on. It is safe for concurrent use and has no goroutines.
 package cached
@@ -50,6 +51,25 @@ func New(store chat.Store, o Options) *Store {
 		roomsByURI:  newCache[string, chat.Room](o),
 		roomsByID:   newCache[int64, chat.Room](o),
 		memberships: newCache[memberKey, chat.Member](o),
+	}
+}
+
+// Changed forgets what an event says has changed, in whichever process: with it
+// an entry is no staler than the event is late.
+func (s *Store) Changed(ev *chat.Event) {
+	switch ev.Kind {
+	case chat.EventTokensRevoked:
+		if ev.Others {
+			s.tokens.forgetAll()
+		} else {
+			s.tokens.forget(ev.Token)
+		}
+	case chat.EventUserChanged:
+		s.users.forget(ev.Subject)
+	case chat.EventMemberAdded, chat.EventMemberRemoved:
+		s.memberships.forget(memberKey{ev.Room, ev.Subject})
+	case chat.EventRoomChanged, chat.EventRoomDeleted:
+		s.forgetRoom(ev.Room)
 	}
 }
 

@@ -117,6 +117,70 @@ func TestLookupDuringChange(t *testing.T) {
 	}
 }
 
+// What another process has changed is looked up again once an event says so.
+func TestChanged(t *testing.T) {
+	store := open(t)
+	s := cached.New(store, cached.Options{Entries: 10, Fresh: time.Hour, Stale: time.Hour, Now: time.Now})
+	now := time.Now().UTC().Truncate(time.Millisecond)
+	user, err := store.CreateUser(t.Context(), chat.User{Profile: chat.Profile{Username: "amir"}, IsActive: true, Created: now})
+	if err != nil {
+		t.Fatal(err)
+	}
+	room, err := store.CreateRoom(t.Context(), chat.Room{URI: "040213b14a02451", Kind: chat.KindSession, Owner: user.ID, Created: now})
+	if err != nil {
+		t.Fatal(err)
+	}
+	token := chat.Token{Hash: chat.TokenHash{1}, UserID: user.ID, Created: now, Expires: now.Add(time.Hour)}
+	if err := store.CreateToken(t.Context(), token); err != nil {
+		t.Fatal(err)
+	}
+	name := "Amir"
+	for _, tc := range []struct {
+		name   string
+		lookup func() (any, error)
+		change func() error
+		event  chat.Event
+	}{
+		{"user", func() (any, error) { return s.UserByID(t.Context(), user.ID) },
+			func() error {
+				_, err := store.UpdateUser(t.Context(), user.ID, chat.UserChange{FirstName: &name})
+				return err
+			},
+			chat.Event{Kind: chat.EventUserChanged, Subject: user.ID}},
+		{"member", func() (any, error) { return s.Member(t.Context(), room.URI, user.ID) },
+			func() error {
+				return store.PutMember(t.Context(), chat.Member{RoomURI: room.URI, UserID: user.ID, Removed: true})
+			},
+			chat.Event{Kind: chat.EventMemberRemoved, Room: room.URI, Subject: user.ID}},
+		{"room by URI", func() (any, error) { return s.RoomByURI(t.Context(), room.URI) },
+			func() error {
+				_, err := store.UpdateRoom(t.Context(), room.URI, chat.RoomChange{Title: &name})
+				return err
+			},
+			chat.Event{Kind: chat.EventRoomChanged, Room: room.URI}},
+		{"token", func() (any, error) { return s.TokenByHash(t.Context(), token.Hash, now) },
+			func() error { return store.DeleteToken(t.Context(), token.Hash) },
+			chat.Event{Kind: chat.EventTokensRevoked, Subject: user.ID, Token: token.Hash}},
+	} {
+		t.Run(tc.name, func(t *testing.T) {
+			before, err := tc.lookup()
+			if err != nil {
+				t.Fatal(err)
+			}
+			if err := tc.change(); err != nil {
+				t.Fatal(err)
+			}
+			if kept, err := tc.lookup(); err != nil || kept != before {
+				t.Errorf("before the event: got %+v, %v, want the kept %+v", kept, err, before)
+			}
+			s.Changed(&tc.event)
+			if after, err := tc.lookup(); err == nil && after == before {
+				t.Errorf("after the event: got %+v as before, want the change", after)
+			}
+		})
+	}
+}
+
 func TestCachedTokenExpires(t *testing.T) {
 	store := open(t)
 	now := time.UnixMilli(1_700_000_000_000)
