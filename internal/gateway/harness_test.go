@@ -76,7 +76,6 @@ type person struct {
 	token string
 }
 
-const password = "correct horse"
 
 // person makes a user straight in the store: a password hash takes its time.
 func (c *cluster) person(name string, staff bool) person {

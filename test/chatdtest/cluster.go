@@ -16,13 +16,32 @@ type Mode struct {
 	// Start starts it with further arguments for each of its processes, and
 	// waits until it answers.
 	Start func(t testing.TB, args ...string) *Server
+	// StartPair starts two replicas of what clients talk to, where there can
+	// be two; else they are the same.
+	StartPair func(t testing.TB, args ...string) (a, b *Server)
 }
 
 // Modes are all ways to run the server: behaviour must be the same in each.
 func Modes() []Mode {
 	return []Mode{
-		{"standalone", func(t testing.TB, args ...string) *Server { return Start(t, t.TempDir(), args...) }},
-		{"cluster", func(t testing.TB, args ...string) *Server { return StartCluster(t, args...).Server() }},
+		{
+			Name:  "standalone",
+			Start: func(t testing.TB, args ...string) *Server { return Start(t, t.TempDir(), args...) },
+			StartPair: func(t testing.TB, args ...string) (a, b *Server) {
+				s := Start(t, t.TempDir(), args...)
+				return s, s
+			},
+		},
+		{
+			Name:  "cluster",
+			Start: func(t testing.TB, args ...string) *Server { return StartCluster(t, args...).Server(0) },
+			StartPair: func(t testing.TB, args ...string) (a, b *Server) {
+				c := StartCluster(t, args...)
+				c.AddAPI()
+				c.AddGateway()
+				return c.Server(0), c.Server(1)
+			},
+		},
 	}
 }
 
@@ -111,9 +130,10 @@ func (c *Cluster) add(role string, args ...string) *Server {
 	return s
 }
 
-// Server is the cluster as a client sees it.
-func (c *Cluster) Server() *Server {
-	s := *c.APIs[0]
-	s.Gateway = c.Gateways[0].Gateway
+// Server is the cluster as a client of its n-th API replica and gateway sees
+// it.
+func (c *Cluster) Server(n int) *Server {
+	s := *c.APIs[n]
+	s.Gateway = c.Gateways[n].Gateway
 	return &s
 }

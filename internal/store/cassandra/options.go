@@ -136,8 +136,8 @@ func (e *connectErrors) translate(err error) error {
 // unavailable are the driver's errors after which the same call may succeed.
 var unavailable = []error{
 	gocql.ErrUnavailable, gocql.ErrNoConnections, gocql.ErrNoConnectionsStarted, gocql.ErrSessionClosed,
-	gocql.ErrTimeoutNoResponse, gocql.ErrConnectionClosed, gocql.ErrNoStreams, gocql.ErrTooManyTimeouts,
-	gocql.ErrHostQueryFailed, context.DeadlineExceeded, io.EOF, io.ErrUnexpectedEOF, net.ErrClosed,
+	gocql.ErrTimeoutNoResponse, gocql.ErrConnectionClosed, gocql.ErrNoStreams,
+	context.DeadlineExceeded, io.EOF, io.ErrUnexpectedEOF, net.ErrClosed,
 }
 
 // translate turns the driver's errors into the port's.
