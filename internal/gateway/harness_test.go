@@ -76,7 +76,6 @@ type person struct {
 	token string
 }
 
-
 // person makes a user straight in the store: a password hash takes its time.
 func (c *cluster) person(name string, staff bool) person {
 	c.t.Helper()
