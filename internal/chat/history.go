@@ -61,7 +61,7 @@ func (m *Messages) Since(ctx context.Context, room Room, after, upTo MessageID, 
 	if err != nil {
 		return nil, err
 	}
-	if !complete || after.Epoch != upTo.Epoch {
+	if !complete || !after.BeginsIn(upTo.Epoch) {
 		return nil, ErrIncomplete
 	}
 	before := upTo

@@ -39,6 +39,16 @@ func (id MessageID) Compare(other MessageID) int {
 	return cmp.Or(cmp.Compare(id.Epoch, other.Epoch), cmp.Compare(id.Offset, other.Offset))
 }
 
+// BeforeFirst is the position before the first record of an epoch: no record
+// has it.
+func BeforeFirst(epoch uint32, t time.Time) MessageID { return NewMessageID(epoch-1, MaxOffset, t) }
+
+// BeginsIn reports whether id is a position in the epoch: that of a record, or
+// the one before the first.
+func (id MessageID) BeginsIn(epoch uint32) bool {
+	return id.Epoch == epoch || id.Epoch+1 == epoch && id.Offset == MaxOffset
+}
+
 // IsZero reports whether id is no position at all.
 func (id MessageID) IsZero() bool { return id == MessageID{} }
 

@@ -215,6 +215,10 @@ func TestSinceIsCompleteOrNothing(t *testing.T) {
 			t.Fatalf("since %d up to %d: got %q, %v, want %q", from, to, texts(got), err, want)
 		}
 	}
+	beginning := chat.BeforeFirst(sent[0].ID.Epoch, s.clock.Now())
+	if got, err := s.messages.Since(t.Context(), room, beginning, sent[29].ID, 30); err != nil || len(got) != 30 {
+		t.Errorf("since before the first: got %d messages, %v, want 30", len(got), err)
+	}
 	if _, err := s.messages.Since(t.Context(), room, sent[0].ID, sent[29].ID, 28); !errors.Is(err, chat.ErrIncomplete) {
 		t.Errorf("more than the limit: got %v, want ErrIncomplete", err)
 	}

@@ -233,7 +233,7 @@ func (p *Partition) position() chat.MessageID {
 // is none in the same epoch, so it is the last of the epoch before.
 func positionBelow(epoch uint32, next int64, now time.Time) chat.MessageID {
 	if next == 0 && epoch > 0 {
-		return chat.NewMessageID(epoch-1, chat.MaxOffset, now)
+		return chat.BeforeFirst(epoch, now)
 	}
 	return chat.NewMessageID(epoch, max(next-1, 0), now)
 }
@@ -241,7 +241,7 @@ func positionBelow(epoch uint32, next int64, now time.Time) chat.MessageID {
 // offsetOf is the offset of a position in this epoch; false if it is of
 // another.
 func (p *Partition) offsetOf(id chat.MessageID) (int64, bool) {
-	if id.Offset == chat.MaxOffset && id.Epoch+1 == p.epoch {
+	if id.Epoch != p.epoch && id.BeginsIn(p.epoch) {
 		return -1, true
 	}
 	return id.Offset, id.Epoch == p.epoch

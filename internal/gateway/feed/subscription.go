@@ -194,7 +194,7 @@ func (p *Partition) lookBack(ctx context.Context, req Request, after int64, posi
 		return p.ahead(ctx, after, position)
 	}
 	missing := Beginning{Source: Missing, Position: position}
-	if req.History == nil || after < 0 {
+	if req.History == nil {
 		return missing, nil
 	}
 	missed, err := req.History(ctx, position)
