@@ -63,7 +63,8 @@ func JudgeNodes(all []Asked) []Finding {
 		if a.Err == nil {
 			continue
 		}
-		advice := "check the settings cassandra-tls*, cassandra-username and its password, and the user's permissions"
+		// A password or a certificate is wrong, or the name or the port.
+		advice := "correct cassandra-hosts, or check cassandra-tls*, cassandra-username, its password and its permissions"
 		if errors.Is(a.Err, chat.ErrUnavailable) {
 			advice = "start it, let this machine reach it, or correct cassandra-hosts; nodetool status tells of the others"
 		}
