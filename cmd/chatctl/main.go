@@ -33,6 +33,7 @@ func run() error {
 		Stdout:       os.Stdout,
 		Stderr:       os.Stderr,
 		Getenv:       os.Getenv,
+		Environ:      os.Environ(),
 		ConfigDir:    filepath.Join(config, "chatctl"),
 		ReadPassword: ctl.TerminalPassword(os.Stdin, os.Stderr),
 	})

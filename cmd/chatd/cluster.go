@@ -4,7 +4,6 @@ import (
 	"context"
 	"crypto/rand"
 	"encoding/hex"
-	"errors"
 	"fmt"
 	"log/slog"
 	"os"
@@ -12,6 +11,7 @@ import (
 
 	"github.com/chatcluster/chatcluster/internal/chat"
 	"github.com/chatcluster/chatcluster/internal/config"
+	"github.com/chatcluster/chatcluster/internal/connect"
 	"github.com/chatcluster/chatcluster/internal/log/kafka"
 	"github.com/chatcluster/chatcluster/internal/store/cached"
 	"github.com/chatcluster/chatcluster/internal/store/cassandra"
@@ -34,9 +34,8 @@ type cluster struct {
 
 // openCluster connects to both. What is wrong with either is reported at once.
 func openCluster(ctx context.Context, c config.Config, logger *slog.Logger) (*cluster, error) {
-	storeOptions, storeErr := cassandraOptions(c, logger)
-	logOptions, logErr := kafkaOptions(c, logger)
-	if err := errors.Join(storeErr, logErr); err != nil {
+	logOptions, storeOptions, err := connect.Options(c, processName(), logger)
+	if err != nil {
 		return nil, err
 	}
 	store, err := cassandra.Open(ctx, storeOptions)
@@ -59,34 +58,6 @@ func (k *cluster) close() error {
 	return err
 }
 
-func kafkaOptions(c config.Config, logger *slog.Logger) (kafka.Options, error) {
-	tls, tlsErr := c.Kafka.TLS().Config()
-	password, secretErr := c.Kafka.Secret()
-	if err := errors.Join(tlsErr, secretErr); err != nil {
-		return kafka.Options{}, fmt.Errorf("settings of Kafka: %w", err)
-	}
-	o := kafka.Options{
-		Brokers: c.Kafka.Brokers, TopicPrefix: c.Kafka.TopicPrefix, TLS: tls, ClientID: processName(), Logger: logger,
-	}
-	if c.Kafka.Mechanism != "" {
-		o.SASL = &kafka.SASL{Mechanism: c.Kafka.Mechanism, Username: c.Kafka.Username, Password: password}
-	}
-	return o, nil
-}
-
-func cassandraOptions(c config.Config, logger *slog.Logger) (cassandra.Options, error) {
-	tls, tlsErr := c.Cassandra.TLS().Config()
-	password, secretErr := c.Cassandra.Secret()
-	if err := errors.Join(tlsErr, secretErr); err != nil {
-		return cassandra.Options{}, fmt.Errorf("settings of Cassandra: %w", err)
-	}
-	return cassandra.Options{
-		Hosts: c.Cassandra.Hosts, Keyspace: c.Cassandra.Keyspace, Replication: c.Cassandra.Replication,
-		DC: c.Cassandra.Datacenter, Username: c.Cassandra.Username, Password: password,
-		TLS: tls, Timeout: c.Cassandra.Timeout, Logger: logger,
-	}, nil
-}
-
 // topicSettings are what migrate makes the topics like.
 func topicSettings(c config.Config) kafka.TopicSettings {
 	return kafka.TopicSettings{
@@ -101,9 +72,8 @@ func topicSettings(c config.Config) kafka.TopicSettings {
 
 // migrate makes the schema and the topics, or brings them up to date.
 func migrate(ctx context.Context, c config.Config, logger *slog.Logger) error {
-	storeOptions, storeErr := cassandraOptions(c, logger)
-	logOptions, logErr := kafkaOptions(c, logger)
-	if err := errors.Join(storeErr, logErr); err != nil {
+	logOptions, storeOptions, err := connect.Options(c, processName(), logger)
+	if err != nil {
 		return err
 	}
 	if err := cassandra.Migrate(ctx, storeOptions); err != nil {

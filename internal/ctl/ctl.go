@@ -31,6 +31,8 @@ type Env struct {
 	Stdout, Stderr io.Writer
 	// Getenv reads an environment variable.
 	Getenv func(string) string
+	// Environ are all of them, as os.Environ has them: for chatd's settings.
+	Environ []string
 	// ConfigDir is the folder for the tokens of log-ins; it need not exist.
 	ConfigDir string
 	// ReadPassword asks the user for a password.
@@ -90,7 +92,7 @@ func (a *app) root() *cobra.Command {
 	flags.StringVar(&a.flags.Gateway, "gateway", "", "URL of live delivery (or "+gatewayVariable+"; default: the server's host, port 8081 beside 8000)")
 	flags.StringVar(&a.flags.Token, "token", "", "token of a log-in (better in "+tokenVariable+": others can see command lines; default: that of chatctl login)")
 	flags.StringVarP(&a.output, "output", "o", outputText, "form of the output: text, or json (lists of messages as one object per line)")
-	root.AddCommand(a.register(), a.login(), a.logout(), a.sessions(), a.send(), a.history(), a.receive())
+	root.AddCommand(a.register(), a.login(), a.logout(), a.sessions(), a.send(), a.history(), a.receive(), a.doctor())
 	return root
 }
 

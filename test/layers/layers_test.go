@@ -23,7 +23,7 @@ type rule struct {
 }
 
 // Both sides import chat; chat imports neither, and neither imports the other:
-// only a main joins them.
+// only a main joins them, and the doctor, which looks at all of a cluster.
 var rules = []rule{
 	{"internal/chat", nil},
 	{"internal/metrics", []string{"internal/chat"}},
@@ -39,7 +39,9 @@ var rules = []rule{
 	{"internal/log", []string{"internal/chat"}},
 	{"internal/store", []string{"internal/chat"}},
 	{"internal/client", nil},
-	{"internal/ctl", []string{"internal/client"}},
+	{"internal/connect", []string{"internal/config", "internal/log/kafka", "internal/store/cassandra"}},
+	{"internal/doctor", []string{"internal/chat", "internal/log/kafka", "internal/store/cassandra"}},
+	{"internal/ctl", []string{"internal/client", "internal/config", "internal/connect", "internal/doctor"}},
 	{"cmd/chatctl", []string{"internal/client", "internal/ctl"}},
 }
 

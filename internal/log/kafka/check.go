@@ -61,25 +61,45 @@ func Check(ctx context.Context, o Options) ([]Problem, error) {
 }
 
 func check(ctx context.Context, o Options, p *pool) ([]Problem, error) {
-	found, err := describe(ctx, o, p)
+	d, err := describe(ctx, o, p)
 	if err != nil {
 		return nil, err
 	}
+	return d.problems(o), nil
+}
+
+// problems is the rule of Check.
+func (d description) problems(o Options) []Problem {
 	var problems []Problem
 	for _, t := range chat.Topics() {
-		if f, ok := found[t]; ok {
+		if f, ok := d.topics[t]; ok {
 			problems = append(problems, compare(o, t, f)...)
 		} else {
 			problems = append(problems, Problem{Topic: o.topicName(t), Got: "missing", Want: "to be made by migrate"})
 		}
 	}
-	return problems, nil
+	return problems
+}
+
+// description is a cluster as one of its brokers sees it.
+type description struct {
+	brokers map[int32]string // id: host:port
+	topics  map[chat.Topic]described
 }
 
 // described is a topic as it is.
 type described struct {
-	partitions, replicas int
-	settings             map[string]string
+	id         uuid
+	partitions []PartitionState
+	settings   map[string]string
+}
+
+// replicas is the replication factor of partition 0.
+func (f described) replicas() int {
+	if len(f.partitions) == 0 {
+		return 0
+	}
+	return len(f.partitions[0].Replicas)
 }
 
 // compare is the rule of Check for one topic.
@@ -103,7 +123,7 @@ func compare(o Options, t chat.Topic, f described) []Problem {
 	exactly("cleanup.policy", "delete")
 	exactly("unclean.leader.election.enable", "false")
 	atLeast("max.message.bytes", int64(maxMessageBytes(o)))
-	if f.replicas >= 3 {
+	if f.replicas() >= 3 {
 		atLeast("min.insync.replicas", 2)
 	}
 	if t == chat.TopicMessages {
@@ -118,8 +138,8 @@ func compare(o Options, t chat.Topic, f described) []Problem {
 // maxMessageBytes is the largest batch that is ever sent.
 func maxMessageBytes(o Options) int { return max(o.MaxRecordBytes, batchBytes) + batchSlack }
 
-// describe finds out about the topics that exist.
-func describe(ctx context.Context, o Options, p *pool) (map[chat.Topic]described, error) {
+// describe finds out about the brokers and the topics that exist.
+func describe(ctx context.Context, o Options, p *pool) (description, error) {
 	var m metadata
 	var answer *describeconfigs.Response
 	err := anyBroker(ctx, o, p, func(c *conn, address string) (err error) {
@@ -138,7 +158,7 @@ func describe(ctx context.Context, o Options, p *pool) (map[chat.Topic]described
 		return err
 	})
 	if err != nil {
-		return nil, err
+		return description{}, err
 	}
 	found := map[chat.Topic]described{}
 	var errs []error
@@ -149,7 +169,7 @@ func describe(ctx context.Context, o Options, p *pool) (map[chat.Topic]described
 				continue
 			}
 			if err := brokerError(tm.code, ""); err == nil {
-				found[t] = described{partitions: len(tm.leaders), replicas: tm.replicas, settings: map[string]string{}}
+				found[t] = described{id: tm.id, partitions: tm.partitions, settings: map[string]string{}}
 			} else if !errors.Is(err, kafkago.UnknownTopicOrPartition) {
 				errs = append(errs, missing(name, err))
 			}
@@ -171,7 +191,7 @@ func describe(ctx context.Context, o Options, p *pool) (map[chat.Topic]described
 			}
 		}
 	}
-	return found, errors.Join(errs...)
+	return description{m.brokers, found}, errors.Join(errs...)
 }
 
 // anyBroker runs f with one of the brokers after the other until one succeeds.

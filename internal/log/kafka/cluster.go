@@ -232,7 +232,7 @@ func (c *cluster) state(ctx context.Context, name string, m metadata, old topicS
 	if err := brokerError(t.code, ""); err != nil {
 		return topicState{}, missing(name, err)
 	}
-	state := topicState{name: name, id: t.id, epoch: old.epoch, leaders: t.leaders}
+	state := topicState{name: name, id: t.id, epoch: old.epoch, leaders: t.leaders()}
 	if t.id == old.id {
 		return state, nil
 	}

@@ -22,6 +22,9 @@ import (
 // maxResponseBytes is far beyond what is ever asked for.
 const maxResponseBytes = 256 << 20
 
+// maxVersionsBytes is far beyond the first answer of any broker.
+const maxVersionsBytes = 1 << 20
+
 // conn is a connection to a broker, for one goroutine at a time.
 type conn struct {
 	*protocol.Conn
@@ -51,7 +54,7 @@ func dial(ctx context.Context, o Options, address string) (*conn, error) {
 	}
 	stop := context.AfterFunc(ctx, func() { netConn.Close() })
 	c, err := handshake(ctx, o, netConn, address)
-	if !stop() && err == nil {
+	if !stop() {
 		err = ctx.Err() // it has been closed, or is about to be
 	}
 	if err != nil {
@@ -101,7 +104,15 @@ func handshake(ctx context.Context, o Options, netConn net.Conn, address string)
 
 // negotiate learns which versions the broker offers.
 func (c *conn) negotiate() error {
-	answer, err := c.RoundTrip(&apiversions.Request{})
+	if err := protocol.WriteRequest(c, 0, 0, c.clientID, &apiversions.Request{}); err != nil {
+		return err
+	}
+	// Of what does not come from a broker, kafka-go would make a list as long
+	// as its bytes say.
+	if head, err := c.Peek(4); err == nil && binary.BigEndian.Uint32(head) > maxVersionsBytes {
+		return fmt.Errorf("what answers there is no Kafka broker, or one that wants TLS: %w", errMalformed)
+	}
+	_, answer, err := protocol.ReadResponse(c, protocol.ApiVersions, 0)
 	if err != nil {
 		return err
 	}

@@ -29,10 +29,17 @@ type topicMetadata struct {
 	code int16
 	name string
 	id   uuid
-	// leaders are by partition; -1 where there is none.
-	leaders []int32
-	// replicas is the replication factor of partition 0.
-	replicas int
+	// partitions are by number.
+	partitions []PartitionState
+}
+
+// leaders are by partition; -1 where there is none.
+func (t topicMetadata) leaders() []int32 {
+	leaders := make([]int32, len(t.partitions))
+	for i, p := range t.partitions {
+		leaders[i] = p.Leader
+	}
+	return leaders
 }
 
 func encodeMetadataRequest(e *encoder, topics []string) {
@@ -68,31 +75,25 @@ func decodeMetadata(d *decoder) metadata {
 func decodeTopicMetadata(d *decoder) topicMetadata {
 	t := topicMetadata{code: d.int16(), name: d.string(), id: d.uuid()}
 	d.int8() // internal
-	leaders := map[int32]int32{}
+	partitions := map[int32]PartitionState{}
 	for n := d.length(); n > 0 && d.err == nil; n-- {
 		d.int16() // a partition without a leader has -1 for it, whatever the error
 		number, leader := d.int32(), d.int32()
 		d.int32() // leader epoch
-		replicas := d.length()
-		d.take(4 * replicas)
-		d.take(4 * d.length()) // in-sync replicas
+		partitions[number] = PartitionState{Leader: leader, Replicas: d.int32s(), InSync: d.int32s()}
 		d.take(4 * d.length()) // offline replicas
 		d.tags()
-		leaders[number] = leader
-		if number == 0 {
-			t.replicas = replicas
-		}
 	}
 	d.int32() // authorized operations
 	d.tags()
-	t.leaders = make([]int32, len(leaders))
-	for i := range t.leaders {
-		leader, ok := leaders[int32(i)]
+	t.partitions = make([]PartitionState, len(partitions))
+	for i := range t.partitions {
+		p, ok := partitions[int32(i)]
 		if !ok {
 			d.err = fmt.Errorf("partitions of %s are not numbered from 0: %w", t.name, errMalformed)
 			break
 		}
-		t.leaders[i] = leader
+		t.partitions[i] = p
 	}
 	return t
 }
@@ -261,6 +262,9 @@ func decodeFetchResponse(d *decoder) (code int16, all []fetched) {
 // error until it knows the watermark of the old one, which it does not do in a
 // fetch: so only this is sure to be beyond all acknowledged records.
 const latestOffset = -1
+
+// earliestOffset asks for the first offset that is kept.
+const earliestOffset = -2
 
 func encodeListOffsetsRequest(e *encoder, topic string, number int32, timestamp int64) {
 	e.int32(-1) // replica id

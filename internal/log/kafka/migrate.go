@@ -127,12 +127,12 @@ func migrate(ctx context.Context, o Options, s TopicSettings, p *pool) error {
 
 // change does what is to be done now, and reports whether there was anything.
 func change(ctx context.Context, o Options, s TopicSettings, p *pool) (changed bool, err error) {
-	found, err := describe(ctx, o, p)
+	d, err := describe(ctx, o, p)
 	if err != nil {
 		return false, err
 	}
 	for _, t := range chat.Topics() {
-		f, ok := found[t]
+		f, ok := d.topics[t]
 		if !ok {
 			if err := create(ctx, o, s, p, t); err != nil {
 				return false, fmt.Errorf("create topic %s: %w", o.topicName(t), err)
@@ -180,7 +180,7 @@ const adminTimeout = 15 * time.Second
 
 // adapt grows a topic and changes its settings, and reports whether it had to.
 func adapt(ctx context.Context, o Options, s TopicSettings, p *pool, t chat.Topic, f described) (changed bool, err error) {
-	if n := s.Partitions[t]; int(n) > f.partitions {
+	if n := s.Partitions[t]; int(n) > len(f.partitions) {
 		if err := grow(ctx, o, p, t, n); err != nil {
 			return false, fmt.Errorf("grow to %d partitions: %w", n, err)
 		}
@@ -189,7 +189,7 @@ func adapt(ctx context.Context, o Options, s TopicSettings, p *pool, t chat.Topi
 	resource := incrementalalterconfigs.RequestResource{
 		ResourceType: int8(kafkago.ResourceTypeTopic), ResourceName: o.topicName(t),
 	}
-	for name, value := range s.of(o, t, f.replicas) {
+	for name, value := range s.of(o, t, f.replicas()) {
 		if f.settings[name] != value {
 			resource.Configs = append(resource.Configs, incrementalalterconfigs.RequestConfig{
 				Name: name, Value: value, ConfigOperation: int8(kafkago.ConfigOperationSet),
@@ -252,7 +252,7 @@ func ready(ctx context.Context, o Options, p *pool) error {
 			if err := brokerError(t.code, ""); err != nil {
 				return missing(t.name, err)
 			}
-			if len(t.leaders) == 0 || slices.Contains(t.leaders, -1) {
+			if leaders := t.leaders(); len(leaders) == 0 || slices.Contains(leaders, -1) {
 				return fmt.Errorf("topic %s: %w", t.name, errNoLeader)
 			}
 		}

@@ -123,6 +123,16 @@ func (d *decoder) length() int {
 	return int(v - 1)
 }
 
+// int32s is an array of numbers.
+func (d *decoder) int32s() []int32 {
+	b := d.take(4 * d.length())
+	numbers := make([]int32, len(b)/4)
+	for i := range numbers {
+		numbers[i] = int32(binary.BigEndian.Uint32(b[4*i:]))
+	}
+	return numbers
+}
+
 func (d *decoder) bytes() []byte  { return d.take(d.length()) }
 func (d *decoder) string() string { return string(d.bytes()) }
 

@@ -28,6 +28,13 @@ func (s *Store) Epoch(ctx context.Context, topic, topicID string) (uint32, error
 	}
 }
 
+// KnownEpoch is the number that Epoch has given to the topic's id, or 0; it
+// gives none.
+func (s *Store) KnownEpoch(ctx context.Context, topic, topicID string) (uint32, error) {
+	_, epoch, err := s.knownEpoch(ctx, topic, topicID)
+	return uint32(epoch), err
+}
+
 // knownEpoch is the newest epoch of the topic, and that of the id; each 0 if
 // there is none.
 func (s *Store) knownEpoch(ctx context.Context, topic, topicID string) (newest, epoch int, err error) {

@@ -9,6 +9,13 @@ import (
 
 func epochs(t *testing.T, o cassandra.Options) {
 	s := open(t, o)
+	known := func(id string, want uint32) {
+		t.Helper()
+		if got, err := s.KnownEpoch(t.Context(), "messages", id); err != nil || got != want {
+			t.Errorf("known epoch of %s: got %d, %v, want %d", id, got, err, want)
+		}
+	}
+	known("b", 0)
 	for _, tc := range []struct {
 		name, topic, id string
 		want            uint32
@@ -23,6 +30,7 @@ func epochs(t *testing.T, o cassandra.Options) {
 			t.Errorf("%s: got %d, %v, want %d", tc.name, got, err, tc.want)
 		}
 	}
+	known("b", 2)
 }
 
 // Whoever asks first, all get the same answer, and no two ids the same number.

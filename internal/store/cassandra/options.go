@@ -82,7 +82,14 @@ func (o Options) withDefaults() (Options, error) {
 // connect opens a session; keyspace may be empty. It tries each host once:
 // what is wrong with a password or a certificate stays wrong.
 func connect(o Options, keyspace string) (*gocql.Session, error) {
+	return connectTo(o, keyspace, false)
+}
+
+// connectTo is connect; with only, nodes that are not among the hosts stay out
+// of use.
+func connectTo(o Options, keyspace string, only bool) (*gocql.Session, error) {
 	c := gocql.NewCluster(o.Hosts...)
+	c.DisableInitialHostLookup = only
 	c.Keyspace = keyspace
 	// The driver's search for a version hides the reason of a refusal.
 	c.ProtoVersion = 5
