@@ -2,6 +2,8 @@
 SHELL := /bin/bash
 GO ?= go
 FUZZTIME ?= 30s
+FAULTS_DURATION ?= 60s
+FAULTS_FLAGS ?=
 VERSION ?= $(shell git describe --tags --always --dirty 2>/dev/null || echo dev)
 
 .DEFAULT_GOAL := help
@@ -30,6 +32,7 @@ test: deps ## Run all tests, under the race detector, with a real Kafka and Cass
 lint: ## Check format, vet and staticcheck
 	@echo gofmt -l .; files=$$(gofmt -l .); test -z "$$files" || { echo "not formatted: $$files"; exit 1; }
 	$(GO) vet ./...
+	$(GO) vet -tags faults ./test/faults
 	$(GO) tool staticcheck ./...
 	$(GO) mod tidy -diff
 
@@ -40,6 +43,10 @@ fuzz: ## Fuzz every decoder for FUZZTIME each
 .PHONY: crash
 crash: ## Kill the server 500 times under load
 	$(GO) test ./test/crash -count=1 -timeout 60m -v -args -kills=500
+
+.PHONY: test-faults
+test-faults: ## Break a whole cluster under load for FAULTS_DURATION
+	$(GO) test -tags faults ./test/faults -count=1 -timeout 30m -v -args -faults.duration=$(FAULTS_DURATION) $(FAULTS_FLAGS)
 
 .PHONY: bench
 bench: ## Measure the server against floors of the same run

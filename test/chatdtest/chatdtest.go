@@ -57,6 +57,7 @@ type Server struct {
 	Data []string
 
 	cmd    *exec.Cmd
+	call   []string // its arguments
 	output *tailBuffer
 	exited chan struct{}
 	err    error // of the process; valid once exited is closed
@@ -137,7 +138,7 @@ func StartAndKill(t testing.TB, after time.Duration, dataDir string, args ...str
 func spawn(t testing.TB, wrapper, call []string) (s *Server, ready chan struct{}, err error) {
 	t.Helper()
 	line := append(append(slices.Clone(wrapper), Binary(t, "chatd")), call...)
-	s = &Server{cmd: exec.Command(line[0], line[1:]...), output: &tailBuffer{}, exited: make(chan struct{})}
+	s = &Server{cmd: exec.Command(line[0], line[1:]...), call: call, output: &tailBuffer{}, exited: make(chan struct{})}
 	s.cmd.Stderr = s.output
 	stdout, err := s.cmd.StdoutPipe()
 	if err != nil {
@@ -180,6 +181,51 @@ func (s *Server) Kill() {
 	// The process may have ended by itself; that is what was wanted.
 	_ = s.cmd.Process.Kill()
 	<-s.exited
+}
+
+// Restart kills the server, if it runs, and starts it again with the same
+// arguments and addresses. The server that it was stays dead.
+func (s *Server) Restart(t testing.TB) *Server {
+	t.Helper()
+	s.Kill()
+	call := slices.Clone(s.call)
+	for flag, addr := range map[string]string{"--api-addr=": s.API, "--gateway-addr=": s.Gateway, "--metrics-addr=": s.Metrics} {
+		if addr != "" {
+			call = append(call, flag+addr)
+		}
+	}
+	next, ready, err := spawn(t, nil, call)
+	if err == nil {
+		err = next.await(ready)
+	}
+	if err != nil {
+		t.Fatalf("restart chatd: %v", err)
+	}
+	next.DataDir, next.Data = s.DataDir, s.Data
+	return next
+}
+
+// Pause stops the server without ending it (SIGSTOP): its connections stay
+// open, and nothing answers.
+func (s *Server) Pause(t testing.TB) {
+	t.Helper()
+	s.Signal(t, syscall.SIGSTOP)
+}
+
+// Resume lets a paused server go on (SIGCONT).
+func (s *Server) Resume(t testing.TB) {
+	t.Helper()
+	s.Signal(t, syscall.SIGCONT)
+}
+
+// Running tells whether the server has not ended.
+func (s *Server) Running() bool {
+	select {
+	case <-s.exited:
+		return false
+	default:
+		return true
+	}
 }
 
 // Signal sends a signal to the server.

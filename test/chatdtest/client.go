@@ -158,6 +158,11 @@ func (c *Client) Logged(answer Answer, room, text string) checker.Send {
 	return send
 }
 
+// StatusError is an answer that is no success.
+type StatusError struct{ Answer }
+
+func (e *StatusError) Error() string { return fmt.Sprintf("answered %d %s", e.Status, e.Body) }
+
 type pageMessage struct {
 	ID      string `json:"id"`
 	Message string `json:"message"`
@@ -173,7 +178,7 @@ func (c *Client) page(ctx context.Context, room, query string) ([]checker.Messag
 		Messages []pageMessage `json:"messages"`
 	}
 	if answer.Status != http.StatusOK {
-		return nil, fmt.Errorf("history: %d %s", answer.Status, answer.Body)
+		return nil, fmt.Errorf("history: %w", &StatusError{answer})
 	}
 	if err := json.Unmarshal(answer.Body, &body); err != nil {
 		return nil, err
@@ -222,6 +227,7 @@ type Receiver struct {
 	log     *checker.Log
 	room    string
 	last    string
+	lost    int
 	receive func(checker.Message)
 }
 
@@ -259,6 +265,7 @@ func (r *Receiver) Receive(ctx context.Context) error {
 		}
 		switch {
 		case f.Recovered != nil && !*f.Recovered:
+			r.lost++
 			r.receive = r.log.NewStream(r.client.Username, r.room)
 			r.last = f.Position
 		case f.ID != "":
@@ -269,6 +276,10 @@ func (r *Receiver) Receive(ctx context.Context) error {
 		}
 	}
 }
+
+// Lost is how often the receiver was told that it cannot resume. It may not be
+// called during Receive, and neither may Last.
+func (r *Receiver) Lost() int { return r.lost }
 
 // Last is the id of the last message, or the position, that the receiver has.
 func (r *Receiver) Last() string { return r.last }

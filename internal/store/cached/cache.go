@@ -1,6 +1,7 @@
 package cached
 
 import (
+	"context"
 	"errors"
 	"sync"
 	"time"
@@ -14,6 +15,7 @@ import (
 type cache[K comparable, V any] struct {
 	fresh, stale time.Duration
 	now          func() time.Time
+	outage       *outage
 
 	mu      sync.Mutex // guards the rest
 	entries *lru.LRU[K, entry[V]]
@@ -27,14 +29,14 @@ type entry[V any] struct {
 	loaded time.Time
 }
 
-func newCache[K comparable, V any](o Options) *cache[K, V] {
+func newCache[K comparable, V any](o Options, down *outage) *cache[K, V] {
 	// The only error is a size that is not positive.
 	entries, _ := lru.NewLRU[K, entry[V]](max(o.Entries, 1), nil)
-	return &cache[K, V]{fresh: o.Fresh, stale: o.Stale, now: o.Now, entries: entries}
+	return &cache[K, V]{fresh: o.Fresh, stale: o.Stale, now: o.Now, outage: down, entries: entries}
 }
 
 // get answers from memory, or else by load.
-func (c *cache[K, V]) get(key K, load func() (V, error)) (V, error) {
+func (c *cache[K, V]) get(ctx context.Context, key K, load func(context.Context) (V, error)) (V, error) {
 	now := c.now()
 	c.mu.Lock()
 	known, ok := c.entries.Get(key)
@@ -43,7 +45,17 @@ func (c *cache[K, V]) get(key K, load func() (V, error)) (V, error) {
 	if ok && now.Sub(known.loaded) < c.fresh {
 		return known.value, nil
 	}
-	value, err := load()
+	usable := ok && now.Sub(known.loaded) < c.stale
+	if usable {
+		if c.outage.spares(now) {
+			return known.value, nil
+		}
+		var cancel context.CancelFunc
+		ctx, cancel = context.WithTimeout(ctx, patience)
+		defer cancel()
+	}
+	value, err := load(ctx)
+	c.outage.learn(c.now(), err)
 	switch {
 	case err == nil:
 		c.mu.Lock()
@@ -53,7 +65,7 @@ func (c *cache[K, V]) get(key K, load func() (V, error)) (V, error) {
 		c.mu.Unlock()
 	case errors.Is(err, chat.ErrNotFound):
 		c.forget(key)
-	case ok && errors.Is(err, chat.ErrUnavailable) && now.Sub(known.loaded) < c.stale:
+	case usable && errors.Is(err, chat.ErrUnavailable):
 		return known.value, nil
 	}
 	return value, err

@@ -2,10 +2,11 @@
 // for: tokens, users, rooms and memberships.
 //
 // What is written through it is seen at once. What another process writes is
+// What is written through it is seen at once. What another process writes is
 // seen when Changed is told of it, or when an entry is older than
-// Options.Fresh. While the store is
-// unavailable, entries serve for Options.Stale, so that those who were there
-// can go on. It is safe for concurrent use and has no goroutines.
+// Options.Fresh. While the store is unavailable or does not answer within a
+// second, entries serve for Options.Stale, so that those who were there can go
+// on. It is safe for concurrent use and has no goroutines.
 package cached
 
 import (
@@ -44,13 +45,14 @@ type Store struct {
 
 // New returns a cache of the store.
 func New(store chat.Store, o Options) *Store {
+	down := &outage{}
 	return &Store{
 		Store:       store,
-		tokens:      newCache[chat.TokenHash, chat.Token](o),
-		users:       newCache[int64, chat.User](o),
-		roomsByURI:  newCache[string, chat.Room](o),
-		roomsByID:   newCache[int64, chat.Room](o),
-		memberships: newCache[memberKey, chat.Member](o),
+		tokens:      newCache[chat.TokenHash, chat.Token](o, down),
+		users:       newCache[int64, chat.User](o, down),
+		roomsByURI:  newCache[string, chat.Room](o, down),
+		roomsByID:   newCache[int64, chat.Room](o, down),
+		memberships: newCache[memberKey, chat.Member](o, down),
 	}
 }
 
@@ -75,7 +77,7 @@ func (s *Store) Changed(ev *chat.Event) {
 
 // TokenByHash is cached; a cached token expires like any other.
 func (s *Store) TokenByHash(ctx context.Context, hash chat.TokenHash, now time.Time) (chat.Token, error) {
-	token, err := s.tokens.get(hash, func() (chat.Token, error) { return s.Store.TokenByHash(ctx, hash, now) })
+	token, err := s.tokens.get(ctx, hash, func(ctx context.Context) (chat.Token, error) { return s.Store.TokenByHash(ctx, hash, now) })
 	if err == nil && !token.Expires.After(now) {
 		return chat.Token{}, chat.ErrNotFound
 	}
@@ -99,7 +101,7 @@ func (s *Store) DeleteTokensOfUser(ctx context.Context, userID int64, keep chat.
 
 // UserByID is cached.
 func (s *Store) UserByID(ctx context.Context, id int64) (chat.User, error) {
-	return s.users.get(id, func() (chat.User, error) { return s.Store.UserByID(ctx, id) })
+	return s.users.get(ctx, id, func(ctx context.Context) (chat.User, error) { return s.Store.UserByID(ctx, id) })
 }
 
 // UpdateUser forgets the user.
@@ -111,12 +113,12 @@ func (s *Store) UpdateUser(ctx context.Context, id int64, change chat.UserChange
 
 // RoomByURI is cached.
 func (s *Store) RoomByURI(ctx context.Context, uri string) (chat.Room, error) {
-	return s.roomsByURI.get(uri, func() (chat.Room, error) { return s.Store.RoomByURI(ctx, uri) })
+	return s.roomsByURI.get(ctx, uri, func(ctx context.Context) (chat.Room, error) { return s.Store.RoomByURI(ctx, uri) })
 }
 
 // RoomByID is cached.
 func (s *Store) RoomByID(ctx context.Context, id int64) (chat.Room, error) {
-	return s.roomsByID.get(id, func() (chat.Room, error) { return s.Store.RoomByID(ctx, id) })
+	return s.roomsByID.get(ctx, id, func(ctx context.Context) (chat.Room, error) { return s.Store.RoomByID(ctx, id) })
 }
 
 // UpdateRoom forgets the room.
@@ -143,7 +145,7 @@ func (s *Store) forgetRoom(uri string) {
 
 // Member is cached.
 func (s *Store) Member(ctx context.Context, uri string, userID int64) (chat.Member, error) {
-	return s.memberships.get(memberKey{uri, userID}, func() (chat.Member, error) { return s.Store.Member(ctx, uri, userID) })
+	return s.memberships.get(ctx, memberKey{uri, userID}, func(ctx context.Context) (chat.Member, error) { return s.Store.Member(ctx, uri, userID) })
 }
 
 // PutMember forgets the membership.

@@ -3,7 +3,9 @@ package cached_test
 import (
 	"context"
 	"errors"
+	"fmt"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"github.com/chatcluster/chatcluster/internal/chat"
@@ -41,12 +43,17 @@ type backend struct {
 	user  chat.User
 	err   error
 	loads int
+	hangs bool
 	// during runs while a look-up is under way.
 	during func()
 }
 
-func (b *backend) UserByID(context.Context, int64) (chat.User, error) {
+func (b *backend) UserByID(ctx context.Context, _ int64) (chat.User, error) {
 	b.loads++
+	if b.hangs {
+		<-ctx.Done()
+		return chat.User{}, fmt.Errorf("%w: %w", chat.ErrUnavailable, ctx.Err())
+	}
 	user, err := b.user, b.err
 	if b.during != nil {
 		b.during()
@@ -97,6 +104,43 @@ func TestFreshAndStale(t *testing.T) {
 			}
 		})
 	}
+}
+
+// A store that hangs holds up one call a second, for a second, and nobody who
+// asks meanwhile.
+func TestHangingStore(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		b := &backend{user: chat.User{Profile: chat.Profile{ID: 1, Username: "amir"}}}
+		s := cached.New(b, cached.Options{Entries: 10, Fresh: time.Second, Stale: time.Minute, Now: time.Now})
+		lookUp := func() (took time.Duration) {
+			t.Helper()
+			began := time.Now()
+			if user, err := s.UserByID(t.Context(), 1); err != nil || user != b.user {
+				t.Errorf("got %+v, %v, want %+v", user, err, b.user)
+			}
+			return time.Since(began)
+		}
+		lookUp()
+		b.hangs = true
+		time.Sleep(time.Second)
+		for range 10 {
+			if got := lookUp(); got != time.Second {
+				t.Errorf("the first look-up took %v, want 1 s", got)
+			}
+			for range 9 {
+				time.Sleep(100 * time.Millisecond)
+				if got := lookUp(); got != 0 {
+					t.Errorf("a look-up right after it took %v, want 0 s", got)
+				}
+			}
+			time.Sleep(100 * time.Millisecond)
+		}
+		b.hangs, b.user.FirstName = false, "Amir"
+		time.Sleep(time.Second)
+		if got := lookUp(); got != 0 {
+			t.Errorf("a look-up of a store that is back took %v, want 0 s", got)
+		}
+	})
 }
 
 // A look-up that overlaps a change must not leave the old answer behind.
