@@ -20,6 +20,17 @@ type costCase struct {
 	members, gateways int
 	// rate is messages per second: less where each goes to many sockets.
 	rate int
+	// elsewhere sends to other rooms of the same partitions: gateways read the
+	// messages, and nobody gets them.
+	elsewhere bool
+}
+
+func (k costCase) String() string {
+	s := fmt.Sprintf("partitions=%d/rooms=%d/members=%d/gateways=%d/rate=%d", k.partitions, k.rooms, k.members, k.gateways, k.rate)
+	if k.elsewhere {
+		s += "/elsewhere"
+	}
+	return s
 }
 
 var costCases = []costCase{
@@ -30,6 +41,7 @@ var costCases = []costCase{
 	{partitions: 4, rooms: 10, members: 1, gateways: 1, rate: 300},
 	{partitions: 4, rooms: 10, members: 10, gateways: 1, rate: 300},
 	{partitions: 4, rooms: 10, members: 100, gateways: 1, rate: 100},
+	{partitions: 4, rooms: 100, members: 1, gateways: 1, rate: 300, elsewhere: true},
 	{partitions: 4, rooms: 100, members: 1, gateways: 1, rate: 1000},
 	{partitions: 16, rooms: 100, members: 1, gateways: 1, rate: 300},
 	{partitions: 16, rooms: 100, members: 1, gateways: 2, rate: 300},
@@ -46,7 +58,7 @@ func BenchmarkCost(b *testing.B) {
 			clusters[k.partitions] = newCostCluster(b, k.partitions)
 		}
 		c := clusters[k.partitions]
-		b.Run(fmt.Sprintf("partitions=%d/rooms=%d/members=%d/gateways=%d/rate=%d", k.partitions, k.rooms, k.members, k.gateways, k.rate), func(b *testing.B) {
+		b.Run(k.String(), func(b *testing.B) {
 			for b.Loop() {
 				c.run(b, k)
 			}
@@ -108,9 +120,10 @@ func (c *costCluster) since(b *testing.B, before map[string]time.Duration) map[s
 
 func (c *costCluster) run(b *testing.B, k costCase) {
 	b.Helper()
-	rooms := make([]string, k.rooms)
-	for i := range rooms {
-		rooms[i] = c.sender.CreateSession(b)
+	rooms := c.sessions(b, k.rooms)
+	targets := rooms
+	if k.elsewhere {
+		targets = c.sessions(b, k.rooms)
 	}
 	var delivered, bytes atomic.Int64
 	defer c.listen(b, k, rooms, &delivered, &bytes)()
@@ -122,8 +135,11 @@ func (c *costCluster) run(b *testing.B, k costCase) {
 
 	before = c.used(b)
 	start := time.Now()
-	sent := len(pace(b, k.rate, 2*(*window), func(i int) error { return post(b.Context(), c.sender, rooms[i%k.rooms], text) }))
+	sent := len(pace(b, k.rate, 2*(*window), func(i int) error { return post(b.Context(), c.sender, targets[i%k.rooms], text) }))
 	want := int64(sent * k.members * k.gateways)
+	if k.elsewhere {
+		want = 0
+	}
 	poll := time.NewTicker(time.Millisecond)
 	defer poll.Stop()
 	for delivered.Load() < want {
@@ -137,7 +153,19 @@ func (c *costCluster) run(b *testing.B, k costCase) {
 		b.ReportMetric(used.Seconds()*1e6/float64(sent), role+"-s/M")
 	}
 	b.ReportMetric(milliseconds(base["gateways"])/idle.Seconds(), "gateways-idle-ms/s")
-	b.ReportMetric(float64(bytes.Load())/float64(want), "frame-B")
+	b.ReportMetric(float64(len(value)), "record-B")
+	if want > 0 {
+		b.ReportMetric(float64(bytes.Load())/float64(want), "frame-B")
+	}
+}
+
+func (c *costCluster) sessions(b *testing.B, n int) []string {
+	b.Helper()
+	uris := make([]string, n)
+	for i := range uris {
+		uris[i] = c.sender.CreateSession(b)
+	}
+	return uris
 }
 
 // listen opens the sockets and counts what they get, until the returned
