@@ -135,7 +135,7 @@ func (c *costCluster) run(b *testing.B, k costCase) {
 
 	before = c.used(b)
 	start := time.Now()
-	sent := len(pace(b, k.rate, 2*(*window), func(i int) error { return post(b.Context(), c.sender, targets[i%k.rooms], text) }))
+	sent := len(pace(b, k.rate, 3*(*window), func(i int) error { return post(b.Context(), c.sender, targets[i%k.rooms], text) }))
 	want := int64(sent * k.members * k.gateways)
 	if k.elsewhere {
 		want = 0

@@ -23,8 +23,8 @@ func BenchmarkSendPaced(b *testing.B) {
 			send := func(i int) error { return r.send(b.Context(), rooms, i) }
 			produce := func(i int) error { return bare.produce(b.Context(), i%partitions, 1) }
 			for b.Loop() {
-				pace(b, rate, time.Second, send) // connects, fills the caches
-				pace(b, rate, time.Second, produce)
+				pace(b, rate, *window/2, send) // connects, fills the caches
+				pace(b, rate, *window/2, produce)
 				var sends, floor times
 				for range rounds {
 					floor = append(floor, pace(b, rate, *window, produce)...)
