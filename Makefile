@@ -10,7 +10,7 @@ VERSION ?= $(shell git describe --tags --always --dirty 2>/dev/null || echo dev)
 
 .PHONY: help
 help: ## List the targets
-	@awk -F':.*## ' '/^[a-z-]+:.*## /{printf "  %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@awk -F':.*## ' '/^[a-z-]+:.*## /{printf "  %-14s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 .PHONY: build
 build: ## Build the commands into bin/
@@ -51,6 +51,10 @@ test-faults: ## Break a whole cluster under load for FAULTS_DURATION
 .PHONY: bench
 bench: ## Measure the server against floors of the same run
 	$(GO) test ./test/bench -run "^$$" -bench . -benchtime 1x -timeout 60m -v
+
+.PHONY: bench-cluster
+bench-cluster: deps ## Measure the cluster mode against bare Kafka and Cassandra clients
+	$(GO) run ./test/backends/run $(GO) test ./test/benchcluster -run "^$$" -bench . -benchtime 1x -timeout 30m -v
 
 .PHONY: check
 check: lint test ## What CI runs, but for the fuzzing

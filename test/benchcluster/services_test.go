@@ -1,0 +1,184 @@
+package benchcluster_test
+
+import (
+	"fmt"
+	"testing"
+	"time"
+
+	gocql "github.com/apache/cassandra-gocql-driver/v2"
+
+	"github.com/chatcluster/chatcluster/internal/chat"
+)
+
+// manyRooms is a number of rooms that uses all partitions alike.
+const manyRooms = 64
+
+// shortTurns is how many turns a window is cut into where latency is compared:
+// what disturbs the machine for a moment then falls on both sides.
+const shortTurns = 10
+
+// BenchmarkSendPaced measures how long a paced send takes until it is
+// acknowledged, against a bare produce of the same bytes at the same pace.
+func BenchmarkSendPaced(b *testing.B) {
+	for _, rate := range []int{100, 1000} {
+		b.Run(name("rate", rate), func(b *testing.B) {
+			r := newRig(b)
+			rooms, bare := r.sessions(b, manyRooms), newBareLog(b, r.brokers, partitions)
+			send := func(i int) error { return r.send(b.Context(), rooms, i) }
+			produce := func(i int) error { return bare.produce(b.Context(), i%partitions, 1) }
+			for b.Loop() {
+				pace(b, rate, *window/2, send) // connects, fills the caches
+				pace(b, rate, *window/2, produce)
+				var all, allFloor times
+				var ofP50, ofP99 []float64
+				for range rounds {
+					var sends, floor times
+					for range shortTurns {
+						floor = append(floor, pace(b, rate, *window/shortTurns, produce)...)
+						sends = append(sends, pace(b, rate, *window/shortTurns, send)...)
+					}
+					ofP50 = append(ofP50, sends.percentile(50)/floor.percentile(50))
+					ofP99 = append(ofP99, sends.percentile(99)/floor.percentile(99))
+					all, allFloor = append(all, sends...), append(allFloor, floor...)
+				}
+				all.report(b, "")
+				allFloor.report(b, "bare-")
+				b.ReportMetric(median(ofP50), "p50-of-bare")
+				b.ReportMetric(median(ofP99), "p99-of-bare")
+			}
+		})
+	}
+}
+
+// BenchmarkSendSustained measures acknowledged messages per second from many
+// senders, against as many callers of a bare produce, and against a bare
+// producer of one caller per partition that is handed 64 records at a time and
+// so need not collect them.
+func BenchmarkSendSustained(b *testing.B) {
+	const batch = 64
+	for _, senders := range []int{64, 512} {
+		b.Run(name("senders", senders), func(b *testing.B) {
+			r := newRig(b)
+			rooms, bare := r.sessions(b, manyRooms), newBareLog(b, r.brokers, partitions)
+			for b.Loop() {
+				var sends, singles, batches, ofSingles, ofBatches []float64
+				for range rounds {
+					singles = append(singles, saturate(b, senders, func(i int) error { return bare.produce(b.Context(), i%partitions, 1) }))
+					sends = append(sends, saturate(b, senders, func(i int) error { return r.send(b.Context(), rooms, i) }))
+					batches = append(batches, batch*saturate(b, partitions, func(i int) error { return bare.produce(b.Context(), i, batch) }))
+					last := len(sends) - 1
+					ofSingles = append(ofSingles, sends[last]/singles[last])
+					ofBatches = append(ofBatches, sends[last]/batches[last])
+				}
+				b.ReportMetric(median(sends), "msgs/s")
+				b.ReportMetric(median(singles), "bare/s")
+				b.ReportMetric(median(batches), "bare-batches/s")
+				b.ReportMetric(median(ofSingles), "of-bare")
+				b.ReportMetric(median(ofBatches), "of-bare-batches")
+			}
+		})
+	}
+}
+
+// BenchmarkArchive measures how fast an archiver that starts behind a backlog
+// moves it to Cassandra, against bare inserts of as many rows in the same
+// batches.
+func BenchmarkArchive(b *testing.B) {
+	r := newRig(b)
+	rooms := r.sessions(b, manyRooms)
+	session, err := gocql.NewCluster(r.hosts...).CreateSession()
+	if err != nil {
+		b.Fatal(err)
+	}
+	defer session.Close()
+	for b.Loop() {
+		var archived, bare, ratios []float64
+		for round := range rounds {
+			r.fill(b, rooms, *backlog)
+			start := time.Now()
+			r.archiving(b)()
+			between := time.Now()
+			if err := putBare(b.Context(), session, r.keyspace, round, *backlog, len(rooms)); err != nil {
+				b.Fatal(err)
+			}
+			archived = append(archived, float64(*backlog)/between.Sub(start).Seconds())
+			bare = append(bare, float64(*backlog)/time.Since(between).Seconds())
+			ratios = append(ratios, archived[round]/bare[round])
+		}
+		b.ReportMetric(median(archived), "rows/s")
+		b.ReportMetric(median(bare), "bare-rows/s")
+		b.ReportMetric(median(ratios), "of-bare")
+	}
+}
+
+// fill sends n messages to all rooms in turn.
+func (r *rig) fill(b *testing.B, rooms []chat.Room, n int) {
+	b.Helper()
+	const senders = 500
+	next := make(chan int)
+	done := make(chan error, senders)
+	for range senders {
+		go func() {
+			var failed error
+			for i := range next {
+				if err := r.send(b.Context(), rooms, i); err != nil {
+					failed = err
+				}
+			}
+			done <- failed
+		}()
+	}
+	for i := range n {
+		next <- i
+	}
+	close(next)
+	for range senders {
+		if err := <-done; err != nil {
+			b.Fatal(err)
+		}
+	}
+}
+
+// BenchmarkHistory measures the newest page of 50 messages while the archiver
+// is idle, and while it has stopped and left so many messages of the room in
+// the log alone.
+func BenchmarkHistory(b *testing.B) {
+	r := newRig(b)
+	rooms := r.sessions(b, 1)
+	pages := func(b *testing.B) {
+		var reads times
+		for start := time.Now(); time.Since(start) < *window; {
+			began := time.Now()
+			page, err := r.messages.History(b.Context(), rooms[0], chat.Page{Limit: 50})
+			if err == nil && len(page.Messages) != 50 {
+				err = fmt.Errorf("a page has %d messages, want 50", len(page.Messages))
+			}
+			if err != nil {
+				b.Fatal(err)
+			}
+			reads = append(reads, time.Since(began))
+		}
+		reads.report(b, "")
+	}
+	finish := r.archiving(b)
+	r.fill(b, rooms, 5000)
+	if err := r.archiver.Await(b.Context()); err != nil {
+		b.Fatal(err)
+	}
+	b.Run("idle", func(b *testing.B) {
+		for b.Loop() {
+			pages(b)
+		}
+	})
+	finish()
+	behind := 0
+	for _, lag := range []int{100, 1000, 10_000} {
+		r.fill(b, rooms, lag-behind)
+		behind = lag
+		b.Run(name("lag", lag), func(b *testing.B) {
+			for b.Loop() {
+				pages(b)
+			}
+		})
+	}
+}
