@@ -86,7 +86,7 @@ func newCostCluster(b *testing.B, partitions int) *costCluster {
 	cluster.AddGateway()
 	cluster.AddGateway()
 	cluster.AddArchiver()
-	c := &costCluster{Cluster: cluster, sender: chatdtest.Register(b, cluster.Server(), "amir"), processes: map[string][]int{
+	c := &costCluster{Cluster: cluster, sender: chatdtest.Register(b, cluster.Server(0), "amir"), processes: map[string][]int{
 		"api": {cluster.APIs[0].PID()}, "archiver": {cluster.Archivers[0].PID()},
 		"gateways": {cluster.Gateways[0].PID(), cluster.Gateways[1].PID()},
 		"kafka":    {listenerAt(b, backends.Kafka(b)[0])}, "cassandra": {listenerAt(b, backends.Cassandra(b)[0])},

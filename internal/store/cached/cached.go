@@ -2,7 +2,6 @@
 // for: tokens, users, rooms and memberships.
 //
 // What is written through it is seen at once. What another process writes is
-// What is written through it is seen at once. What another process writes is
 // seen when Changed is told of it, or when an entry is older than
 // Options.Fresh. While the store is unavailable or does not answer within a
 // second, entries serve for Options.Stale, so that those who were there can go
