@@ -36,7 +36,7 @@ func post(ctx context.Context, c *chatdtest.Client, uri, text string) error {
 func BenchmarkDelivery(b *testing.B) {
 	c := chatdtest.StartCluster(b, "--send-rate=0")
 	c.AddGateway()
-	sender := chatdtest.Register(b, c.Server(), "amir")
+	sender := chatdtest.Register(b, c.Server(0), "amir")
 	uri := sender.CreateSession(b)
 	arrivals := make(chan time.Time, 16)
 	for _, g := range c.Gateways {

@@ -89,7 +89,7 @@ type listener struct {
 func newReunion(b *testing.B, c *chatdtest.Cluster) *reunion {
 	b.Helper()
 	r := &reunion{
-		cluster: c, sender: chatdtest.Register(b, c.Server(), "amir"), sent: make([]int, resumeRooms),
+		cluster: c, sender: chatdtest.Register(b, c.Server(0), "amir"), sent: make([]int, resumeRooms),
 		resumed: make(chan time.Duration, *sockets), listeners: make([]*listener, *sockets),
 	}
 	for range resumeRooms {

@@ -77,7 +77,7 @@ type receiver struct {
 func newLoad(t *testing.T, s *system) *load {
 	l := &load{t: t, log: &checker.Log{}}
 	register := func(name string) user {
-		first := chatdtest.Register(t, s.cluster.Server(), name)
+		first := chatdtest.Register(t, s.cluster.Server(0), name)
 		u := user{first}
 		for _, api := range s.cluster.APIs[1:] {
 			c := chatdtest.NewClient(api)
