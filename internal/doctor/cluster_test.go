@@ -134,7 +134,7 @@ func TestCluster(t *testing.T) {
 	running := chatdtest.StartCluster(t)
 	prefix, _ := strings.CutPrefix(running.Data[1], "--kafka-topic-prefix=")
 	c := cluster{running, prefix}
-	server := running.Server()
+	server := running.Server(0)
 	user := chatdtest.Register(t, server, "amir")
 	room := user.CreateSession(t)
 	endpoints := []string{"--server=http://" + server.API, "--gateway=ws://" + server.Gateway}
