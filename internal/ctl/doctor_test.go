@@ -57,6 +57,7 @@ func TestDoctorUsage(t *testing.T) {
 		{"nothing to examine", "kafka-brokers", nil},
 		{"half a cluster", "go together", []string{"--kafka-brokers=127.0.0.1:1"}},
 		{"a bad URL", "host:80", []string{"--server=host:80"}},
+		{"a lag of none", "--lag-fail", []string{"--lag-fail=0"}},
 		{"an argument", "chatctl doctor", []string{"all"}},
 	} {
 		t.Run(test.name, func(t *testing.T) {
