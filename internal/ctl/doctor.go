@@ -49,6 +49,9 @@ or their variables, name them. With a failed check the exit code is 1.`,
 		if err := config.Load(flags, &c, a.env.Environ); err != nil {
 			return &usageError{fmt.Errorf("bad configuration:\n%w", err)}
 		}
+		if min(o.LagWarn, o.LagFail) < 1 {
+			return usagef("--lag-warn and --lag-fail must be at least 1")
+		}
 		if _, err := a.anonymous(); err != nil {
 			return err // a bad URL
 		}
