@@ -49,7 +49,10 @@ func TestFaults(t *testing.T) {
 		}
 		rounds++
 		s.log(t, "round %d: %v", rounds, round)
+		ackedBefore, receivedBefore, readsBefore := l.log.Counts()
 		l.during(func() { s.breakThings(t, l, round) })
+		acked, received, reads := l.log.Counts()
+		s.log(t, "%d sends acknowledged, %d messages received, %d histories read", acked-ackedBefore, received-receivedBefore, reads-readsBefore)
 		s.mustRun(t)
 		l.check(t, round.String())
 		if t.Failed() {
@@ -59,9 +62,10 @@ func TestFaults(t *testing.T) {
 	acked, received, reads := l.log.Counts()
 	t.Logf("%d rounds in %s; %d sends acknowledged, %d messages received, %d histories read",
 		rounds, time.Since(began).Round(time.Second), acked, received, reads)
-	// A run in which nothing happened proves nothing.
-	if want := 20 * rounds; acked < want || received < want || reads < want {
-		t.Errorf("got %d acknowledged, %d received and %d reads in %d rounds, want at least %d of each", acked, received, reads, rounds, want)
+	// A run in which nothing happened proves nothing. Histories need Cassandra,
+	// which is away in some rounds.
+	if want := 20 * rounds; acked < want || received < want || reads < want/4 {
+		t.Errorf("got %d acknowledged, %d received and %d reads in %d rounds, want at least %d, %[5]d and %[6]d", acked, received, reads, rounds, want, want/4)
 	}
 	if t.Failed() {
 		s.dump(t)
