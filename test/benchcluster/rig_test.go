@@ -30,7 +30,7 @@ import (
 
 var (
 	window  = flag.Duration("window", time.Second, "how long each turn of a measurement takes")
-	backlog = flag.Int("backlog", 10_000, "messages that the archiver has to move in each turn")
+	backlog = flag.Int("backlog", 30_000, "messages that the archiver has to move in each turn")
 	sockets = flag.Int("sockets", 2000, "sockets of the gateway that is killed")
 )
 
