@@ -91,7 +91,9 @@ func (g *Gateway) refusalFor(r *http.Request, err error) *refusal {
 	case errors.Is(err, chat.ErrNotFound):
 		return errNotFound
 	default:
-		g.options.Logger.Warn("handshake refused", "error", err)
+		if r.Context().Err() == nil { // else it is the client who has left
+			g.options.Logger.Warn("handshake refused", "error", err)
+		}
 		return &refusal{status: http.StatusServiceUnavailable, detail: "The server cannot do this now. Try again later."}
 	}
 }
