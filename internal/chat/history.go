@@ -92,6 +92,16 @@ func (m *Messages) reaches(ctx context.Context, room Room, after MessageID) (boo
 	return !youngest.Before(readable.cutoff) && youngest.Add(readable.ttl).After(readable.now), nil
 }
 
+// Cutoff is the time before which no message may be read any more; zero if
+// there is none. It is for those who keep messages in memory.
+func (m *Messages) Cutoff(ctx context.Context) (time.Time, error) {
+	cutoff, err := m.store.Cutoff(ctx)
+	if err != nil {
+		return time.Time{}, fmt.Errorf("read cutoff: %w", err)
+	}
+	return cutoff, nil
+}
+
 // readable decides which messages of a room may still be read.
 type readable struct {
 	now, cutoff time.Time
@@ -102,9 +112,9 @@ type readable struct {
 // holds for older messages too, where it is shorter than theirs: to lengthen
 // it brings nothing back.
 func (m *Messages) readable(ctx context.Context, room Room) (readable, error) {
-	cutoff, err := m.store.Cutoff(ctx)
+	cutoff, err := m.Cutoff(ctx)
 	if err != nil {
-		return readable{}, fmt.Errorf("read cutoff: %w", err)
+		return readable{}, err
 	}
 	return readable{now: m.options.Now(), cutoff: cutoff, ttl: m.ttl(room)}, nil
 }

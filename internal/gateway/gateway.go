@@ -144,7 +144,7 @@ func New(log chat.Log, store chat.PresenceStore, accounts *chat.Accounts, rooms 
 		QueueBytes: o.SendQueueBytes, ReadLimit: int64(o.ReadLimit),
 	})
 	g.feed = feed.New(log, feed.Options{
-		RingBytes: o.RingBytes, Linger: o.Linger, Observe: g.presence.observe, Changed: o.Changed, Now: o.Now, Logger: o.Logger,
+		RingBytes: o.RingBytes, Linger: o.Linger, Observe: g.presence.observe, Cutoff: messages.Cutoff, Changed: o.Changed, Now: o.Now, Logger: o.Logger,
 	})
 	return g
 }

@@ -20,6 +20,9 @@ type Options struct {
 	// Observe gets each event of a room that has subscribers, before they do.
 	// It is called with the partition locked: it must not block.
 	Observe func(*Event)
+	// Cutoff is the time before which no message may be read. It is asked when
+	// a partition is warmed up; later cutoffs come by ForgetMessages.
+	Cutoff func(context.Context) (time.Time, error)
 	// Changed is told of each event that changes who may read a room, before
 	// anyone can subscribe behind it. It must not block; nil is nobody.
 	Changed func(*chat.Event)

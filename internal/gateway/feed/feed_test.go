@@ -27,6 +27,9 @@ type fixture struct {
 	*feed.Feed
 	t   *testing.T
 	log *local.Log
+	// cutoff and cutoffErr are what the feed is told when it asks.
+	cutoff    time.Time
+	cutoffErr error
 }
 
 func newFixture(t *testing.T, ringBytes int) *fixture {
@@ -36,10 +39,13 @@ func newFixture(t *testing.T, ringBytes int) *fixture {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { log.Close() })
-	return &fixture{t: t, log: log, Feed: feed.New(log, feed.Options{
+	f := &fixture{t: t, log: log}
+	f.Feed = feed.New(log, feed.Options{
 		RingBytes: ringBytes, Linger: 20 * time.Millisecond, Observe: func(*feed.Event) {},
-		Now: time.Now, Logger: slog.New(slog.DiscardHandler),
-	})}
+		Cutoff: func(context.Context) (time.Time, error) { return f.cutoff, f.cutoffErr },
+		Now:    time.Now, Logger: slog.New(slog.DiscardHandler),
+	})
+	return f
 }
 
 // run follows the log until the test ends.
@@ -123,6 +129,42 @@ func (r *reader) has(want ...string) func() bool {
 		r.mu.Lock()
 		defer r.mu.Unlock()
 		return slices.Equal(r.texts, want)
+	}
+}
+
+// TestWarmUpForgets: what was cleaned away before the partition was followed is
+// not remembered because the log still has it.
+func TestWarmUpForgets(t *testing.T) {
+	for _, tc := range []struct {
+		name      string
+		cutoff    time.Time
+		cutoffErr error
+		source    feed.Source
+	}{
+		{"no cutoff", time.Time{}, nil, feed.Ring},
+		{"cutoff after the messages", time.Now().Add(time.Hour), nil, feed.Missing},
+		{"cutoff not known", time.Time{}, chat.ErrUnavailable, feed.Missing},
+	} {
+		t.Run(tc.name, func(t *testing.T) {
+			f := newFixture(t, 1<<20)
+			f.cutoff, f.cutoffErr = tc.cutoff, tc.cutoffErr
+			first := f.message("first")
+			f.message("second")
+			f.run()
+			p := f.acquire()
+			r := &reader{}
+			// Without a history, the memory is all that there is.
+			sub, err := p.Subscribe(t.Context(), feed.Request{
+				Room: uri, Authorized: p.Next(), After: &first, Limit: 10, BufferBytes: 1 << 20, Begin: r.begin,
+			}, r)
+			if err != nil {
+				t.Fatal(err)
+			}
+			defer sub.Cancel()
+			if r.source != tc.source {
+				t.Errorf("got source %d and %q, want source %d", r.source, r.texts, tc.source)
+			}
+		})
 	}
 }
 

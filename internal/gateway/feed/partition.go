@@ -56,6 +56,9 @@ type Partition struct {
 // warm reads what precedes the partition's end, so that the fold can decide
 // like everyone else's.
 func (p *Partition) warm(ctx context.Context, log chat.LogReader) error {
+	// The cutoff is looked up before anything is read: one that is set later is
+	// followed by ForgetMessages, which waits for the warm-up to end.
+	cutoff, cutoffErr := p.feed.options.Cutoff(ctx)
 	bounds, err := log.Bounds(ctx, p.id)
 	if err != nil {
 		return fmt.Errorf("read bounds of %s: %w", p.id, err)
@@ -65,9 +68,10 @@ func (p *Partition) warm(ctx context.Context, log chat.LogReader) error {
 	p.epoch, p.fold, p.rooms = bounds.Epoch, chat.NewFold(), map[string]*room{}
 	p.next = chat.WarmFrom(bounds.Next, bounds.First)
 	// What is read to warm up may itself repeat something from before it, so
-	// it is not fit to be delivered, unless nothing is before it.
+	// it is not fit to be delivered, unless nothing is before it. Nor is it
+	// where the cutoff is not known.
 	start := bounds.Next
-	if p.next == 0 {
+	if p.next == 0 && cutoffErr == nil {
 		start = 0
 	}
 	p.ring = newRing(p.feed.options.RingBytes, start)
@@ -83,6 +87,9 @@ func (p *Partition) warm(ctx context.Context, log chat.LogReader) error {
 			return fmt.Errorf("warm up %s: the log ends before its bounds: %w", p.id, chat.ErrUnavailable)
 		}
 		for _, rec := range batch.Records {
+			if rec.Time.Before(cutoff) {
+				p.ring.start = max(p.ring.start, rec.Offset+1)
+			}
 			p.apply(rec)
 		}
 		p.next = batch.Next
