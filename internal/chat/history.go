@@ -33,9 +33,13 @@ func (m *Messages) History(ctx context.Context, room Room, page Page) (HistoryPa
 	if room.Kind != KindSession {
 		return HistoryPage{}, nil
 	}
+	rule, err := m.readable(ctx, room)
+	if err != nil {
+		return HistoryPage{}, err
+	}
 	// One more than asked for tells whether there are others.
 	forward := !page.After.IsZero() && page.Before.IsZero()
-	messages, err := m.read(ctx, room, page.After, page.Before, page.Limit+1, !forward)
+	messages, err := m.read(ctx, room, page.After, page.Before, page.Limit+1, !forward, rule)
 	if err != nil {
 		return HistoryPage{}, err
 	}
@@ -57,16 +61,19 @@ var ErrIncomplete = errors.New("messages are missing after that position")
 // may have expired or been cleaned away, or if the position belongs to another
 // epoch than upTo.
 func (m *Messages) Since(ctx context.Context, room Room, after, upTo MessageID, limit int) ([]Message, error) {
-	complete, err := m.reaches(ctx, room, after)
+	if room.Kind != KindSession || !after.BeginsIn(upTo.Epoch) {
+		return nil, ErrIncomplete
+	}
+	rule, err := m.readable(ctx, room)
 	if err != nil {
 		return nil, err
 	}
-	if !complete || !after.BeginsIn(upTo.Epoch) {
+	if !rule.reaches(after) {
 		return nil, ErrIncomplete
 	}
 	before := upTo
 	before.Offset++
-	messages, err := m.read(ctx, room, after, before, limit+1, false)
+	messages, err := m.read(ctx, room, after, before, limit+1, false, rule)
 	switch {
 	case err != nil:
 		return nil, err
@@ -74,22 +81,6 @@ func (m *Messages) Since(ctx context.Context, room Room, after, upTo MessageID, 
 		return nil, ErrIncomplete
 	}
 	return messages, nil
-}
-
-// reaches reports whether every message of the room after the position is
-// still there.
-func (m *Messages) reaches(ctx context.Context, room Room, after MessageID) (bool, error) {
-	if room.Kind != KindSession {
-		return false, nil
-	}
-	readable, err := m.readable(ctx, room)
-	if err != nil {
-		return false, err
-	}
-	// A message after the position is at least as young as the position, whose
-	// time is cut to whole seconds.
-	youngest := time.Unix(after.Time, 0)
-	return !youngest.Before(readable.cutoff) && youngest.Add(readable.ttl).After(readable.now), nil
 }
 
 // Cutoff is the time before which no message may be read any more; zero if
@@ -119,6 +110,14 @@ func (m *Messages) readable(ctx context.Context, room Room) (readable, error) {
 	return readable{now: m.options.Now(), cutoff: cutoff, ttl: m.ttl(room)}, nil
 }
 
+// reaches reports whether every message after the position may still be read. A
+// message after it is at least as young as the position, whose time is cut to
+// whole seconds.
+func (r readable) reaches(after MessageID) bool {
+	youngest := time.Unix(after.Time, 0)
+	return !youngest.Before(r.cutoff) && youngest.Add(r.ttl).After(r.now)
+}
+
 func (r readable) allows(msg Message) bool {
 	return msg.Expires.After(r.now) && msg.Time.Add(r.ttl).After(r.now) && !msg.Time.Before(r.cutoff)
 }
@@ -128,11 +127,7 @@ func (r readable) allows(msg Message) bool {
 //
 // The watermark is read first: whatever the archiver moves into the store in
 // the meantime is then found twice, and merged, but never missed.
-func (m *Messages) read(ctx context.Context, room Room, after, before MessageID, limit int, newest bool) ([]Message, error) {
-	rule, err := m.readable(ctx, room)
-	if err != nil {
-		return nil, err
-	}
+func (m *Messages) read(ctx context.Context, room Room, after, before MessageID, limit int, newest bool, rule readable) ([]Message, error) {
 	watermark, err := m.store.Watermark(ctx, room.Partition)
 	if err != nil {
 		return nil, fmt.Errorf("read watermark: %w", err)

@@ -39,19 +39,7 @@ func cassandraOptions() []string {
 
 // startCassandra starts n nodes and waits until they answer.
 func startCassandra(ctx context.Context, n int, settings []string) (*Cluster, error) {
-	lib, err := jars(ctx, "cassandra")
-	if err != nil {
-		return nil, err
-	}
-	place, err := newPlace()
-	if err != nil {
-		return nil, err
-	}
-	c := &Cluster{place: place}
-	if err := c.runCassandra(ctx, lib, n, settings); err != nil {
-		return nil, errors.Join(err, c.stop())
-	}
-	return c, nil
+	return startCluster(ctx, "cassandra", func(c *Cluster, lib string) error { return c.runCassandra(ctx, lib, n, settings) })
 }
 
 func (c *Cluster) runCassandra(ctx context.Context, lib string, n int, settings []string) error {

@@ -2,7 +2,6 @@ package backends
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"os"
 	"os/exec"
@@ -17,19 +16,7 @@ const kafkaClusterID = "Y2hhdGNsdXN0ZXJ0ZXN0MQ"
 
 // startKafka starts n brokers and waits until they answer.
 func startKafka(ctx context.Context, n int, settings []string) (*Cluster, error) {
-	lib, err := jars(ctx, "kafka")
-	if err != nil {
-		return nil, err
-	}
-	place, err := newPlace()
-	if err != nil {
-		return nil, err
-	}
-	c := &Cluster{place: place}
-	if err := c.runKafka(ctx, lib, n, settings); err != nil {
-		return nil, errors.Join(err, c.stop())
-	}
-	return c, nil
+	return startCluster(ctx, "kafka", func(c *Cluster, lib string) error { return c.runKafka(ctx, lib, n, settings) })
 }
 
 func (c *Cluster) runKafka(ctx context.Context, lib string, n int, settings []string) error {

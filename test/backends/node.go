@@ -28,6 +28,24 @@ type Cluster struct {
 	place *place
 }
 
+// startCluster gets the product's jars and a place, and runs a cluster there; what it
+// has started is stopped where that fails.
+func startCluster(ctx context.Context, product string, run func(c *Cluster, lib string) error) (*Cluster, error) {
+	lib, err := jars(ctx, product)
+	if err != nil {
+		return nil, err
+	}
+	place, err := newPlace()
+	if err != nil {
+		return nil, err
+	}
+	c := &Cluster{place: place}
+	if err := run(c, lib); err != nil {
+		return nil, errors.Join(err, c.stop())
+	}
+	return c, nil
+}
+
 // Addrs are the addresses of all nodes.
 func (c *Cluster) Addrs() []string {
 	addrs := make([]string, len(c.Nodes))
