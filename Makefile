@@ -1,7 +1,7 @@
 # Every target prints what it runs. `make` alone lists them.
 SHELL := /bin/bash
 GO ?= go
-FUZZTIME ?= 30s
+FUZZTIME ?= 300000x
 FAULTS_DURATION ?= 60s
 FAULTS_FLAGS ?=
 VERSION ?= $(shell git describe --tags --always --dirty 2>/dev/null || echo dev)
@@ -37,7 +37,7 @@ lint: ## Check format, vet and staticcheck
 	$(GO) mod tidy -diff
 
 .PHONY: fuzz
-fuzz: ## Fuzz every decoder for FUZZTIME each
+fuzz: ## Fuzz every decoder with FUZZTIME inputs each
 	test/deps/fuzz $(FUZZTIME)
 
 .PHONY: crash
