@@ -18,8 +18,10 @@ import (
 	"k8s.io/client-go/discovery"
 	clientgoscheme "k8s.io/client-go/kubernetes/scheme"
 	"k8s.io/client-go/rest"
+	"k8s.io/utils/ptr"
 	"sigs.k8s.io/controller-runtime/pkg/cache"
 	"sigs.k8s.io/controller-runtime/pkg/client"
+	"sigs.k8s.io/controller-runtime/pkg/config"
 	"sigs.k8s.io/controller-runtime/pkg/healthz"
 	"sigs.k8s.io/controller-runtime/pkg/manager"
 	"sigs.k8s.io/controller-runtime/pkg/metrics"
@@ -72,17 +74,25 @@ func Run(ctx context.Context, o Options) error {
 		LeaderElectionReleaseOnCancel: true,
 		Metrics:                       metricsserver.Options{BindAddress: o.MetricsAddr},
 		HealthProbeBindAddress:        o.HealthAddr,
+		// The check is for names that collide within one manager; Run may be called
+		// again in a process, as its tests do.
+		Controller: config.Controller{SkipNameValidation: ptr.To(true)},
 	})
 	if err != nil {
 		return fmt.Errorf("set up the manager: %w", err)
 	}
-	if err := setUp(mgr, o); err != nil {
+	observed, err := controller.NewMetrics(metrics.Registry)
+	if err != nil {
+		return fmt.Errorf("register metrics: %w", err)
+	}
+	defer observed.Unregister(metrics.Registry)
+	if err := setUp(mgr, o, observed); err != nil {
 		return err
 	}
 	return mgr.Start(ctx)
 }
 
-func setUp(mgr manager.Manager, o Options) error {
+func setUp(mgr manager.Manager, o Options, observed *controller.Metrics) error {
 	discoverer, err := discovery.NewDiscoveryClientForConfigAndClient(o.Config, mgr.GetHTTPClient())
 	if err != nil {
 		return fmt.Errorf("set up discovery: %w", err)
@@ -93,10 +103,6 @@ func setUp(mgr manager.Manager, o Options) error {
 	}
 	if err := mgr.Add(capabilities); err != nil {
 		return fmt.Errorf("add discovery: %w", err)
-	}
-	observed, err := controller.NewMetrics(metrics.Registry)
-	if err != nil {
-		return fmt.Errorf("register metrics: %w", err)
 	}
 	for _, add := range []func(string, healthz.Checker) error{mgr.AddHealthzCheck, mgr.AddReadyzCheck} {
 		if err := add("ping", healthz.Ping); err != nil {

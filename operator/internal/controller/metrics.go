@@ -9,9 +9,8 @@ import (
 
 // Metrics tell of ChatClusters what no pod of theirs can.
 type Metrics struct {
-	condition   *prometheus.GaugeVec
-	cleanedAt   *prometheus.GaugeVec
-	cleanerGone *prometheus.GaugeVec
+	condition          *prometheus.GaugeVec
+	cleanedAt, cleaned *prometheus.GaugeVec
 }
 
 // NewMetrics registers the metrics.
@@ -23,16 +22,27 @@ func NewMetrics(r prometheus.Registerer) (*Metrics, error) {
 		cleanedAt: prometheus.NewGaugeVec(prometheus.GaugeOpts{
 			Name: "chatcluster_cleaner_last_success_timestamp_seconds", Help: "When the cleaner of a ChatCluster last succeeded.",
 		}, []string{"namespace", "name"}),
-		cleanerGone: prometheus.NewGaugeVec(prometheus.GaugeOpts{
+		cleaned: prometheus.NewGaugeVec(prometheus.GaugeOpts{
 			Name: "chatcluster_cleaner_deleted_messages", Help: "How many messages the cleaner deleted in its last success.",
 		}, []string{"namespace", "name"}),
 	}
-	for _, c := range []prometheus.Collector{m.condition, m.cleanedAt, m.cleanerGone} {
+	for _, c := range m.collectors() {
 		if err := r.Register(c); err != nil {
 			return nil, err
 		}
 	}
 	return m, nil
+}
+
+// Unregister takes the metrics from r.
+func (m *Metrics) Unregister(r prometheus.Registerer) {
+	for _, c := range m.collectors() {
+		r.Unregister(c)
+	}
+}
+
+func (m *Metrics) collectors() []prometheus.Collector {
+	return []prometheus.Collector{m.condition, m.cleanedAt, m.cleaned}
 }
 
 func (m *Metrics) observe(c *v1alpha1.ChatCluster) {
@@ -47,7 +57,7 @@ func (m *Metrics) observe(c *v1alpha1.ChatCluster) {
 	}
 	if cleaner := c.Status.Cleaner; cleaner != nil && cleaner.LastSuccessAt != nil {
 		m.cleanedAt.WithLabelValues(c.Namespace, c.Name).Set(float64(cleaner.LastSuccessAt.Unix()))
-		m.cleanerGone.WithLabelValues(c.Namespace, c.Name).Set(float64(cleaner.DeletedMessages))
+		m.cleaned.WithLabelValues(c.Namespace, c.Name).Set(float64(cleaner.DeletedMessages))
 	}
 }
 
@@ -55,5 +65,5 @@ func (m *Metrics) forget(name types.NamespacedName) {
 	of := prometheus.Labels{"namespace": name.Namespace, "name": name.Name}
 	m.condition.DeletePartialMatch(of)
 	m.cleanedAt.DeletePartialMatch(of)
-	m.cleanerGone.DeletePartialMatch(of)
+	m.cleaned.DeletePartialMatch(of)
 }
