@@ -5,6 +5,7 @@ import (
 
 	"github.com/chatcluster/chatcluster/operator/api/v1alpha1"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
+	"k8s.io/apimachinery/pkg/runtime/schema"
 	"k8s.io/apimachinery/pkg/util/json"
 	metav1 "k8s.io/client-go/applyconfigurations/meta/v1"
 )
@@ -58,9 +59,9 @@ func object(configuration any) (*unstructured.Unstructured, error) {
 }
 
 // foreign is an object of a kind that is not Kubernetes' own.
-func foreign(in Inputs, apiVersion, kind, name string, part Part, spec map[string]any) (*unstructured.Unstructured, error) {
+func foreign(in Inputs, kind schema.GroupVersionKind, name string, part Part, spec map[string]any) (*unstructured.Unstructured, error) {
 	return object(map[string]any{
-		"apiVersion": apiVersion, "kind": kind,
+		"apiVersion": kind.GroupVersion().String(), "kind": kind.Kind,
 		"metadata": metav1.ObjectMeta().WithName(name).WithNamespace(in.Cluster.Namespace).
 			WithLabels(labels(in.Cluster.Name, part)).WithOwnerReferences(owner(in)),
 		"spec": spec,
