@@ -79,6 +79,9 @@ func (r *Reconciler) clustersOfSecret(ctx context.Context, secret client.Object)
 // their content is read only when that has changed.
 func (p *pass) readSecrets(ctx context.Context) error {
 	keys := secretKeys(&p.cluster.Spec)
+	if len(keys) == 0 {
+		return nil
+	}
 	hash := sha256.New()
 	for _, name := range slices.Sorted(maps.Keys(keys)) {
 		digest, missing, err := p.readSecret(ctx, name, keys[name])
