@@ -53,12 +53,13 @@ var (
 // Prunable are the kinds of which objects with our labels and our owner that are
 // no longer rendered are deleted.
 //
-// ConfigMaps and Jobs are not among them, although their names change: pods of an
-// older revision need their ConfigMap until the last one is gone, and a Job's
-// result is looked at.
+// Jobs are not among them, although their names change: their results are looked
+// at, and they end by their own time to live. Whoever deletes ConfigMaps must spare
+// those that pods of an older revision still need.
 func Prunable(c Capabilities) []schema.GroupVersionKind {
 	kinds := []schema.GroupVersionKind{
 		{Group: "batch", Version: "v1", Kind: "CronJob"},
+		{Version: "v1", Kind: "ConfigMap"},
 		{Version: "v1", Kind: "Service"},
 		{Group: "policy", Version: "v1", Kind: "PodDisruptionBudget"},
 		{Group: "networking.k8s.io", Version: "v1", Kind: "NetworkPolicy"},
