@@ -177,13 +177,43 @@ func TestAutoscaleProperties(t *testing.T) {
 // TestAutoscaleLongerWindow: when the user makes the window longer, the record
 // that was kept for the shorter one is not enough.
 func TestAutoscaleLongerWindow(t *testing.T) {
-	a := settled(1, decide.Autoscale{Replicas: 4, Min: 1, Max: 9, Target: 1000, Samples: evenly(1000, 4), Now: start, ScaleDownAfter: time.Minute})
+	a := decide.Autoscale{Replicas: 4, Min: 1, Max: 9, Target: 1000, Samples: evenly(1000, 4), ScaleDownAfter: time.Minute}
+	for a.Now = start.Add(-3 * time.Hour); a.Now.Before(start); a.Now = a.Now.Add(time.Minute) {
+		a.Recent = a.Decide().Recent
+	}
 	if got := a.Decide(); got.Replicas != 3 {
 		t.Errorf("the same window: got %d, want 3", got.Replicas)
 	}
 	a.ScaleDownAfter = time.Hour
 	if got := a.Decide(); got.Replicas != 4 {
 		t.Errorf("a longer window: got %d, want 4", got.Replicas)
+	}
+}
+
+// TestAutoscaleWithoutWindow: restarts of the operator do not make the pods go
+// faster than a step each minute.
+func TestAutoscaleWithoutWindow(t *testing.T) {
+	a := decide.Autoscale{Replicas: 4, Min: 1, Max: 9, Target: 1000, Samples: evenly(1000, 4), Now: start}
+	got := a.Decide()
+	if got.Replicas != 4 || got.Reason != decide.ScaleDownWaits {
+		t.Errorf("at the start: got %d (%s), want 4 (%s)", got.Replicas, got.Reason, decide.ScaleDownWaits)
+	}
+	a.Recent, a.Now = got.Recent, start.Add(time.Minute)
+	if got := a.Decide(); got.Replicas != 3 {
+		t.Errorf("a minute later: got %d (%s), want 3", got.Replicas, got.Reason)
+	}
+}
+
+// TestRecommendationsAreValues: one record may be continued in two ways.
+func TestRecommendationsAreValues(t *testing.T) {
+	a := settled(4, decide.Autoscale{Replicas: 4, Min: 1, Max: 9, Target: 1000, Now: start, ScaleDownAfter: time.Minute})
+	a.Samples = evenly(9000, 4)
+	if got := a.Decide(); got.Replicas != 8 {
+		t.Fatalf("above: got %d, want 8", got.Replicas)
+	}
+	a.Samples = evenly(1000, 4)
+	if got := a.Decide(); got.Replicas != 4 {
+		t.Errorf("below: got %d (%s), want 4, which the record asks for", got.Replicas, got.Reason)
 	}
 }
 

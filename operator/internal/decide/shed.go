@@ -57,7 +57,7 @@ func (s Shed) Decide() map[string]int {
 	}
 	shed := map[string]int{}
 	for pod, n := range s.Sockets {
-		if surplus := math.Floor(n - mean); surplus >= 1 {
+		if surplus := n - mean; surplus >= 1 {
 			shed[pod] = int(max(1, surplus*shedShare))
 		}
 	}
