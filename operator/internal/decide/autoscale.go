@@ -59,10 +59,11 @@ type Autoscale struct {
 	MaxUseful int32
 	// Target is how much load a pod should have, above 0.
 	Target float64
-	// Samples are the loads of the pods that run and are not being ended, by name.
-	// Pods that have not started are not counted: they have no load.
+	// Samples are the loads of the pods that run and are not being ended, by name,
+	// ready or not: a gateway that has lost Kafka keeps its sockets.
 	Samples map[string]float64
-	// Unreadable is how many such pods could not be read.
+	// Unreadable is how many ready pods could not be read. Those that are not
+	// ready may be left out: they have just started, and have no load.
 	Unreadable int
 	// RollingOut is whether pods are being replaced: the load is between old
 	// pods that end and new ones, and partly not seen.

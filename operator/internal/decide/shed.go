@@ -36,12 +36,17 @@ type Shed struct {
 	Now  time.Time
 }
 
+// Due reports whether sockets may be moved now, whatever the gateways hold.
+func (s Shed) Due() bool {
+	return !s.Unsettled && s.Now.Sub(s.Grown) <= shedFor && s.Now.Sub(s.Last) >= ShedEvery
+}
+
 // Decide says how many sockets each gateway shall shed now, over less than
 // ShedEvery; no gateway that shall shed none is in it. Gateways above the mean
 // give away a tenth of what they have more, at least one socket and none below the
 // mean, until none is more than a tenth above it.
 func (s Shed) Decide() map[string]int {
-	if !s.due() {
+	if !s.Due() || s.Unreadable > 0 || len(s.Sockets) < 2 {
 		return nil
 	}
 	var sum, most float64
@@ -62,10 +67,4 @@ func (s Shed) Decide() map[string]int {
 		}
 	}
 	return shed
-}
-
-// due reports whether it is a time to move sockets.
-func (s Shed) due() bool {
-	return len(s.Sockets) > 1 && s.Unreadable == 0 && !s.Unsettled &&
-		s.Now.Sub(s.Grown) <= shedFor && s.Now.Sub(s.Last) >= ShedEvery
 }

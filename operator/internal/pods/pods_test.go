@@ -199,7 +199,13 @@ func TestReady(t *testing.T) {
 // read to its end.
 func TestNoConnectionIsKept(t *testing.T) {
 	var opened, closed atomic.Int32
-	server := httptest.NewUnstartedServer(answer(500, strings.Repeat("a", 8<<20)))
+	server := httptest.NewUnstartedServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		body := "short"
+		if r.URL.Path == "/readyz" {
+			body = strings.Repeat("a", 8<<20)
+		}
+		answer(500, body)(w, r)
+	}))
 	server.Config.ConnState = func(_ net.Conn, state http.ConnState) {
 		switch state {
 		case http.StateNew:
