@@ -30,7 +30,7 @@ func main() {
 
 func run(args []string, in io.Reader) error {
 	if len(args) != 1 {
-		return errors.New("usage: manifests crd|rbac")
+		return errors.New("usage: manifests crd|rbac|dashboard")
 	}
 	data, err := io.ReadAll(in)
 	if err != nil {
@@ -45,6 +45,8 @@ func run(args []string, in io.Reader) error {
 		return writeCRD(object)
 	case "rbac":
 		return writeRoles(object)
+	case "dashboard":
+		return writeDashboard(object)
 	default:
 		return fmt.Errorf("there is no command %q", args[0])
 	}
