@@ -4,6 +4,7 @@ import (
 	"context"
 	"crypto/rand"
 	"encoding/hex"
+	"errors"
 	"fmt"
 	"log/slog"
 	"os"
@@ -49,7 +50,12 @@ func openCluster(ctx context.Context, c config.Config, logger *slog.Logger) (*cl
 		return nil, fmt.Errorf("open Kafka: %w", err)
 	}
 	reads := cached.New(store, cached.Options{Entries: cacheEntries, Fresh: cacheFresh, Stale: cacheStale, Now: time.Now})
-	return &cluster{core: newCore(c, logger, log, reads), kafka: log, cassandra: store}, nil
+	k := &cluster{core: newCore(c, logger, log, reads), kafka: log, cassandra: store}
+	// From here on history can be read without Cassandra, see ADR 0007.
+	if _, err := k.messages.Cutoff(ctx); err != nil {
+		return nil, errors.Join(err, k.close())
+	}
+	return k, nil
 }
 
 func (k *cluster) close() error {

@@ -57,7 +57,8 @@ func newCore(c config.Config, logger *slog.Logger, log chat.Log, store *cached.S
 		TTL: c.MessageTTL, Limits: limits, SendRate: chat.Rate{PerSecond: c.SendRate, Burst: c.SendBurst},
 		MaxLag: maxLag, Now: time.Now,
 	})
-	k.archiver = archive.New(log, store, archive.Options{Metrics: k.metrics, Logger: logger, Now: time.Now, LossWindow: lossWindow(c)})
+	// It asks the store itself: it has nothing else to turn to, and all the time.
+	k.archiver = archive.New(log, store.Store, archive.Options{Metrics: k.metrics, Logger: logger, Now: time.Now, LossWindow: lossWindow(c)})
 	k.cleaner = clean.New(store, publisher, cutoffSettles, time.Now)
 	return k
 }
