@@ -14,7 +14,8 @@ import (
 
 // TestCassandraOutage: while all of Cassandra hangs, and while it is dead,
 // sending, the history that is in the log, and resumes go on; a new
-// session is refused, and everything works again afterwards.
+// session is refused, a replica that starts waits, and everything works again
+// afterwards.
 func TestCassandraOutage(t *testing.T) {
 	cassandra := backends.CassandraCluster(t, 1)
 	c := chatdtest.NewCluster(t, backends.Kafka(t), cassandra.Addrs())
@@ -73,7 +74,13 @@ func TestCassandraOutage(t *testing.T) {
 		if err != nil || answer.Status != http.StatusServiceUnavailable || answer.Header.Get("Retry-After") == "" {
 			t.Errorf("%s: a new session: got %d, %v, want 503 with Retry-After", outage.name, answer.Status, err)
 		}
+		late, await := c.BeginAPI("127.0.0.1:0")
 		outage.end(t)
+		await()
+		if late.API == "" || !late.Running() {
+			t.Errorf("a replica that started meanwhile: got address %q and running %t, want it to serve", late.API, late.Running())
+		}
+		late.Stop(t)
 		for began := time.Now(); ; time.Sleep(200 * time.Millisecond) {
 			answer, err := amir.Call(t.Context(), http.MethodPost, "/api/chats/", url.Values{})
 			if err == nil && answer.Status == http.StatusOK {
