@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"log/slog"
 	"net"
@@ -64,7 +65,7 @@ func (s *starting) serve(l listeners, logger *slog.Logger) (stop func()) {
 		}
 		lent, servers = append(lent, b), append(servers, server)
 		serving.Go(func() {
-			if err := server.Serve(b); err != http.ErrServerClosed {
+			if err := server.Serve(b); !errors.Is(err, http.ErrServerClosed) {
 				logger.Warn("probes are not answered", "error", err)
 			}
 		})

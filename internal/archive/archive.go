@@ -110,8 +110,10 @@ func (a *Archiver) follow(ctx context.Context, p chat.Partition, written *memory
 			return archived, fmt.Errorf("follow log: %w", err)
 		}
 		// Before anything is put on top of it, and now and then while nothing is.
-		if err := a.confirm(ctx, run); err != nil {
-			return archived, err
+		if len(batches) == 0 || a.options.Now().Sub(written.heard) >= quickestRestart {
+			if err := a.confirm(ctx, run); err != nil {
+				return archived, err
+			}
 		}
 		for _, batch := range batches {
 			if batch.Err != nil {

@@ -17,8 +17,10 @@ import (
 // log.
 //
 // The store's watermark has gone back too, and the archiver has not noticed: it
-// would go on behind what was lost. So the watermark is read before each batch,
-// and one that has gone back ends the run; the next begins where it is now.
+// would go on behind what was lost. So the watermark is read before a batch,
+// unless the store has answered within quickestRestart, and while there is
+// none; one that has gone back ends the run, and the next begins where it is
+// now.
 //
 // The watermark has survived rows that were written before it. On one node
 // that cannot be, for both go through one commit log in their order. On
@@ -36,6 +38,9 @@ import (
 
 // errWentBack: the store has lost its last writes.
 var errWentBack = errors.New("the watermark has gone back: the store has lost writes")
+
+// quickestRestart is less than any store takes to crash and to answer again.
+const quickestRestart = time.Second
 
 // below compares watermarks.
 func below(a, b chat.Watermark) bool {
