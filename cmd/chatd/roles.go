@@ -44,16 +44,19 @@ func runMigrate(ctx context.Context, c config.Config, s streams) error {
 	return err
 }
 
-// runRole opens the cluster and the role's listeners and runs its parts until
-// ctx ends.
+// runRole opens the role's listeners and the cluster, waiting for its backends,
+// and runs the role's parts until ctx ends.
 func runRole(ctx context.Context, c config.Config, s streams, role func(*cluster, listeners, func()) [][]lifecycle.Part) error {
-	k, err := openCluster(ctx, c, newLogger(c, s.err))
+	l, err := listen(c)
 	if err != nil {
 		return err
 	}
-	l, err := listen(c)
-	if err != nil {
-		return errors.Join(err, k.close())
+	k, err := awaitCluster(ctx, c, newLogger(c, s.err), l)
+	switch {
+	case ctx.Err() != nil && k == nil:
+		return l.close() // told to stop while it waited
+	case err != nil:
+		return errors.Join(err, l.close())
 	}
 	err = lifecycle.Run(ctx, role(k, l, func() { k.greet(l, "Kafka and Cassandra", s.out) })...)
 	return errors.Join(err, k.close())
