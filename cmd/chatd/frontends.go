@@ -35,7 +35,8 @@ func (k *core) newFrontends(gatewayID string) *frontends {
 		PingInterval: c.PingInterval, PongTimeout: c.PongTimeout, WriteTimeout: c.WriteTimeout,
 		SendQueueBytes: c.SendQueueBytes, ReadLimit: c.MaxFrameBytes, RingBytes: c.RingBytes,
 		MaxSockets: c.MaxSockets, MaxRoomsPerSocket: c.MaxSocketRooms, LeaseTTL: c.LeaseTTL,
-		Changed: k.store.Changed, Now: time.Now, Logger: k.logger,
+		DrainWindow: c.DrainWindow,
+		Changed:     k.store.Changed, Now: time.Now, Logger: k.logger,
 	})
 	f.rest = api.New(k.accounts, k.rooms, k.messages, auth, k.metrics, api.Options{
 		MaxBodyBytes: c.MaxBodyBytes, Logger: k.logger, Ready: func(context.Context) []api.Check {
@@ -72,9 +73,10 @@ func (f *frontends) routeStream(router *mux.Router) {
 	}
 }
 
-// stages are the parts in the order in which they stop: first nothing new is
-// let in by the entrances, then the sockets go away. ready is called once
-// everything is served.
+// stages are the parts in the order in which they stop: for the drain delay
+// only /readyz tells of it, then nothing new is let in by the entrances while
+// requests end and the sockets are sent away. ready is called once everything
+// is served.
 func (f *frontends) stages(ready func(), entrances ...lifecycle.Part) [][]lifecycle.Part {
 	readiness := lifecycle.Part{Name: "readiness", Run: func(ctx context.Context) error {
 		select {
@@ -84,9 +86,12 @@ func (f *frontends) stages(ready func(), entrances ...lifecycle.Part) [][]lifecy
 		case <-ctx.Done():
 		}
 		f.rest.Drain()
+		f.core.logger.Info("draining", "delay", f.core.config.DrainDelay, "window", f.core.config.DrainWindow)
+		time.Sleep(f.core.config.DrainDelay)
 		return nil
 	}}
-	return [][]lifecycle.Part{append(entrances, readiness), {{Name: "gateway", Run: f.sockets.Run}}}
+	sockets := lifecycle.Part{Name: "gateway", Run: f.sockets.Run}
+	return [][]lifecycle.Part{{readiness}, append(entrances, sockets)}
 }
 
 // observe serves the metrics, for as long as anything else runs.

@@ -55,8 +55,10 @@ func runRole(ctx context.Context, c config.Config, s streams, role func(*cluster
 	if err != nil {
 		return errors.Join(err, k.close())
 	}
-	err = lifecycle.Run(ctx, role(k, l, func() { k.greet(l, "Kafka and Cassandra", s.out) })...)
-	return errors.Join(err, k.close())
+	return stopWithin(ctx, c.StopWithin(), func() error {
+		err := lifecycle.Run(ctx, role(k, l, func() { k.greet(l, "Kafka and Cassandra", s.out) })...)
+		return errors.Join(err, k.close())
+	})
 }
 
 // runAPI serves /chat/stream/ too, which is on the page's own host.

@@ -24,8 +24,10 @@ func runStandalone(ctx context.Context, c config.Config, s streams) error {
 	if err != nil {
 		return errors.Join(err, e.close())
 	}
-	err = lifecycle.Run(ctx, e.stages(l, func() { e.greet(l, c.DataDir, s.out) })...)
-	return errors.Join(err, e.close())
+	return stopWithin(ctx, c.StopWithin(), func() error {
+		err := lifecycle.Run(ctx, e.stages(l, func() { e.greet(l, c.DataDir, s.out) })...)
+		return errors.Join(err, e.close())
+	})
 }
 
 // stages are the parts of the server in the order in which they stop: what is

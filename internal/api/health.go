@@ -26,11 +26,18 @@ func (a *API) readyz(ctx context.Context, _ *request) (answer, error) {
 	add := func(name string, holds bool) {
 		check := healthCheck{Name: name, Status: "ok"}
 		if !holds {
-			check.Status, state.Status = "fail", "fail"
+			check.Status = "fail"
+			if state.Status == "ok" {
+				state.Status = "fail"
+			}
 		}
 		state.Checks = append(state.Checks, check)
 	}
-	add("serving", !a.draining.Load())
+	serving := healthCheck{Name: "serving", Status: "ok"}
+	if a.draining.Load() {
+		serving.Status, state.Status = "draining", "draining"
+	}
+	state.Checks = append(state.Checks, serving)
 	for _, check := range a.options.Ready(ctx) {
 		add(check.Name, check.Err == nil)
 		if check.Err != nil {

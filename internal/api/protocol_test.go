@@ -149,7 +149,7 @@ func TestHealth(t *testing.T) {
 	check("alive without the store", "/livez", 200, `{"status":"ok","checks":[]}`)
 	away = nil
 	s.api.Drain()
-	check("draining", "/readyz", 503, `{"status":"fail","checks":[{"name":"serving","status":"fail"},{"name":"log","status":"ok"},{"name":"store","status":"ok"}]}`)
+	check("draining", "/readyz", 503, `{"status":"draining","checks":[{"name":"serving","status":"draining"},{"name":"log","status":"ok"},{"name":"store","status":"ok"}]}`)
 	check("alive while draining", "/livez", 200, `{"status":"ok","checks":[]}`)
 }
 

@@ -49,6 +49,8 @@ type Config struct {
 	WriteTimeout    time.Duration `yaml:"write-timeout"`
 	LeaseTTL        time.Duration `yaml:"lease-ttl"`
 	ShutdownTimeout time.Duration `yaml:"shutdown-timeout"`
+	DrainDelay      time.Duration `yaml:"drain-delay"`
+	DrainWindow     time.Duration `yaml:"drain-window"`
 
 	Kafka     Kafka     `yaml:",inline"`
 	Cassandra Cassandra `yaml:",inline"`
@@ -84,6 +86,7 @@ func Default() Config {
 		WriteTimeout:    10 * time.Second,
 		LeaseTTL:        10 * time.Second,
 		ShutdownTimeout: 10 * time.Second,
+		DrainWindow:     3 * time.Second,
 		Kafka:           defaultKafka(),
 		Cassandra:       defaultCassandra(),
 		LogFormat:       "text",
@@ -117,7 +120,9 @@ func Bind(fs *pflag.FlagSet, c *Config) {
 	fs.DurationVar(&c.PongTimeout, "pong-timeout", c.PongTimeout, "how long a socket may take to answer a ping")
 	fs.DurationVar(&c.WriteTimeout, "write-timeout", c.WriteTimeout, "how long a frame may wait for a slow socket before it is closed")
 	fs.DurationVar(&c.LeaseTTL, "lease-ttl", c.LeaseTTL, "how long the presence of a gateway that died is believed")
-	fs.DurationVar(&c.ShutdownTimeout, "shutdown-timeout", c.ShutdownTimeout, "how long a stop waits for requests and sockets to end")
+	fs.DurationVar(&c.ShutdownTimeout, "shutdown-timeout", c.ShutdownTimeout, "how long a stop waits for requests to end")
+	fs.DurationVar(&c.DrainDelay, "drain-delay", c.DrainDelay, "how long everything is still served after a stop has made /readyz fail: as long as load balancers take to notice")
+	fs.DurationVar(&c.DrainWindow, "drain-window", c.DrainWindow, "over how long a stop closes the sockets")
 	c.Kafka.bind(fs)
 	c.Cassandra.bind(fs)
 	fs.StringSliceVar(&c.AllowedOrigins, "allowed-origins", c.AllowedOrigins, "origins, besides the server's own, whose pages may use a log-in cookie")
@@ -236,6 +241,8 @@ func (c *Config) validate() []error {
 	v.duration("write-timeout", c.WriteTimeout, 100*time.Millisecond, time.Hour)
 	v.duration("lease-ttl", c.LeaseTTL, time.Second, time.Hour)
 	v.duration("shutdown-timeout", c.ShutdownTimeout, 0, time.Hour)
+	v.duration("drain-delay", c.DrainDelay, 0, time.Hour)
+	v.duration("drain-window", c.DrainWindow, 0, time.Hour)
 
 	v.integer("log-partitions", int(c.LogPartitions), 0, 1024)
 	v.integer("max-message-bytes", c.MaxMessageBytes, 1, 900<<10)
@@ -254,6 +261,16 @@ func (c *Config) validate() []error {
 	v.check((len(c.Kafka.Brokers) > 0) == (len(c.Cassandra.Hosts) > 0), "kafka-brokers and cassandra-hosts",
 		"go together: both for a cluster, none for a server with its data on disk")
 	return v.errs
+}
+
+// StopRest is how long a stop takes beyond what the settings say, at most: the
+// sockets' goodbyes, the last writes and the closing of the backends.
+const StopRest = 15 * time.Second
+
+// StopWithin is how long the server takes to stop, at most: the least for
+// Kubernetes' terminationGracePeriodSeconds.
+func (c *Config) StopWithin() time.Duration {
+	return c.DrainDelay + max(c.DrainWindow, c.ShutdownTimeout) + StopRest
 }
 
 // Cluster reports whether the server is part of a cluster.

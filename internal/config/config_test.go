@@ -56,6 +56,26 @@ func TestPrecedence(t *testing.T) {
 	}
 }
 
+func TestStopWithin(t *testing.T) {
+	tests := []struct {
+		name string
+		args []string
+		want time.Duration
+	}{
+		{"by default", nil, 25 * time.Second},
+		{"the window", []string{"--drain-delay=5s", "--drain-window=2m"}, 140 * time.Second},
+		{"requests that take longer", []string{"--drain-window=0s", "--shutdown-timeout=30s"}, 45 * time.Second},
+	}
+	for _, tt := range tests {
+		t.Run(tt.name, func(t *testing.T) {
+			c, err := load(t, "", nil, tt.args)
+			if got := c.StopWithin(); err != nil || got != tt.want {
+				t.Errorf("got %s, %v, want %s", got, err, tt.want)
+			}
+		})
+	}
+}
+
 func TestListReplacesList(t *testing.T) {
 	c, err := load(t, "allowed-origins: [https://a.example]\n", nil, []string{"--allowed-origins=https://b.example,https://c.example"})
 	if got, want := strings.Join(c.AllowedOrigins, " "), "https://b.example https://c.example"; err != nil || got != want {
