@@ -12,6 +12,7 @@ import (
 	"github.com/chatcluster/chatcluster/internal/gateway"
 	"github.com/chatcluster/chatcluster/internal/httpauth"
 	"github.com/chatcluster/chatcluster/internal/lifecycle"
+	"github.com/chatcluster/chatcluster/internal/readiness"
 	"github.com/chatcluster/chatcluster/internal/web"
 	"github.com/gorilla/mux"
 	"github.com/prometheus/client_golang/prometheus/promhttp"
@@ -25,8 +26,9 @@ type frontends struct {
 	pages   *web.Web
 }
 
-// newFrontends builds them; gatewayID names this process's lease.
-func (k *core) newFrontends(gatewayID string) *frontends {
+// newFrontends builds them; gatewayID names this process's lease, and depends is
+// how what the process depends on is.
+func (k *core) newFrontends(gatewayID string, depends func() []readiness.Check) *frontends {
 	c := k.config
 	auth := httpauth.New(k.accounts, c.AllowedOrigins)
 	f := &frontends{core: k}
@@ -39,8 +41,8 @@ func (k *core) newFrontends(gatewayID string) *frontends {
 		Changed:     k.store.Changed, Now: time.Now, Logger: k.logger,
 	})
 	f.rest = api.New(k.accounts, k.rooms, k.messages, auth, k.metrics, api.Options{
-		MaxBodyBytes: c.MaxBodyBytes, Logger: k.logger, Ready: func(context.Context) []api.Check {
-			return []api.Check{{Name: "gateway", Err: f.sockets.Ready()}}
+		MaxBodyBytes: c.MaxBodyBytes, Logger: k.logger, Ready: func(context.Context) []readiness.Check {
+			return append([]readiness.Check{{Name: "gateway", Err: f.sockets.Ready()}}, depends()...)
 		},
 	})
 	f.pages = web.New(k.accounts, auth, web.Options{Logger: k.logger})
@@ -94,13 +96,14 @@ func (f *frontends) stages(ready func(), entrances ...lifecycle.Part) [][]lifecy
 	return [][]lifecycle.Part{{readiness}, append(entrances, sockets)}
 }
 
-// observe serves the metrics, for as long as anything else runs.
-func (k *core) observe(l listeners) []lifecycle.Part {
+// observe serves the metrics and the probes, for as long as anything else runs.
+func (k *core) observe(l listeners, readyz http.Handler) []lifecycle.Part {
 	if l.metrics == nil {
 		return nil
 	}
 	handler := http.NewServeMux()
 	handler.Handle("/metrics", promhttp.HandlerFor(k.metrics.Registry, promhttp.HandlerOpts{}))
+	handler.Handle("/readyz", readyz)
 	handler.HandleFunc("/livez", func(w http.ResponseWriter, _ *http.Request) { fmt.Fprintln(w, "ok") })
 	return []lifecycle.Part{k.serve("metrics", l.metrics, handler)}
 }

@@ -51,6 +51,7 @@ type Config struct {
 	ShutdownTimeout time.Duration `yaml:"shutdown-timeout"`
 	DrainDelay      time.Duration `yaml:"drain-delay"`
 	DrainWindow     time.Duration `yaml:"drain-window"`
+	ReadyGrace      time.Duration `yaml:"ready-grace"`
 
 	Kafka     Kafka     `yaml:",inline"`
 	Cassandra Cassandra `yaml:",inline"`
@@ -87,6 +88,7 @@ func Default() Config {
 		LeaseTTL:        10 * time.Second,
 		ShutdownTimeout: 10 * time.Second,
 		DrainWindow:     3 * time.Second,
+		ReadyGrace:      10 * time.Second,
 		Kafka:           defaultKafka(),
 		Cassandra:       defaultCassandra(),
 		LogFormat:       "text",
@@ -123,6 +125,7 @@ func Bind(fs *pflag.FlagSet, c *Config) {
 	fs.DurationVar(&c.ShutdownTimeout, "shutdown-timeout", c.ShutdownTimeout, "how long a stop waits for requests to end")
 	fs.DurationVar(&c.DrainDelay, "drain-delay", c.DrainDelay, "how long everything is still served after a stop has made /readyz fail: as long as load balancers take to notice")
 	fs.DurationVar(&c.DrainWindow, "drain-window", c.DrainWindow, "over how long a stop closes the sockets")
+	fs.DurationVar(&c.ReadyGrace, "ready-grace", c.ReadyGrace, "how long Kafka or Cassandra may be away before /readyz says so")
 	c.Kafka.bind(fs)
 	c.Cassandra.bind(fs)
 	fs.StringSliceVar(&c.AllowedOrigins, "allowed-origins", c.AllowedOrigins, "origins, besides the server's own, whose pages may use a log-in cookie")
@@ -243,6 +246,7 @@ func (c *Config) validate() []error {
 	v.duration("shutdown-timeout", c.ShutdownTimeout, 0, time.Hour)
 	v.duration("drain-delay", c.DrainDelay, 0, time.Hour)
 	v.duration("drain-window", c.DrainWindow, 0, time.Hour)
+	v.duration("ready-grace", c.ReadyGrace, 0, time.Hour)
 
 	v.integer("log-partitions", int(c.LogPartitions), 0, 1024)
 	v.integer("max-message-bytes", c.MaxMessageBytes, 1, 900<<10)

@@ -69,6 +69,8 @@ type Metrics struct {
 
 	Archived       prometheus.Counter
 	ForeignRecords prometheus.Counter
+
+	DependencyUp *prometheus.GaugeVec // dependency
 }
 
 // latencyBuckets reach from 100 µs to 10 s.
@@ -121,6 +123,9 @@ func New(version string) *Metrics {
 		ForeignRecords: prometheus.NewCounter(prometheus.CounterOpts{
 			Name: "chat_archive_foreign_records_total", Help: "Log records that are not events and were skipped.",
 		}),
+		DependencyUp: prometheus.NewGaugeVec(prometheus.GaugeOpts{
+			Name: "chat_dependency_up", Help: "1 if Kafka or Cassandra answered the last check, else 0.",
+		}, []string{"dependency"}),
 	}
 	buildInfo := prometheus.NewGauge(prometheus.GaugeOpts{
 		Name: "chat_build_info", Help: "Always 1; the labels tell the build.",
@@ -129,7 +134,7 @@ func New(version string) *Metrics {
 	buildInfo.Set(1)
 	m.Registry.MustRegister(
 		m.Connections, m.Opened, m.Closed, m.Deliveries, m.Dropped, m.Resumes, m.DeliveryLatency,
-		m.Accepted, m.Refused, m.AppendDuration, m.RequestDuration, m.Archived, m.ForeignRecords, buildInfo,
+		m.Accepted, m.Refused, m.AppendDuration, m.RequestDuration, m.Archived, m.ForeignRecords, m.DependencyUp, buildInfo,
 		collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}),
 	)
 	m.preset()
