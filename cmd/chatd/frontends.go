@@ -96,14 +96,22 @@ func (f *frontends) stages(ready func(), entrances ...lifecycle.Part) [][]lifecy
 	return [][]lifecycle.Part{{readiness}, append(entrances, sockets)}
 }
 
-// observe serves the metrics and the probes, for as long as anything else runs.
-func (k *core) observe(l listeners, readyz http.Handler) []lifecycle.Part {
+// inside is what operators find at the metrics address besides the metrics.
+func (f *frontends) inside() map[string]http.Handler {
+	return map[string]http.Handler{"/readyz": f.rest.Handler(), "POST /admin/shed": f.sockets.ShedHandler()}
+}
+
+// observe serves the metrics, /livez and what else is on the inside, for as long
+// as anything else runs.
+func (k *core) observe(l listeners, inside map[string]http.Handler) []lifecycle.Part {
 	if l.metrics == nil {
 		return nil
 	}
 	handler := http.NewServeMux()
 	handler.Handle("/metrics", promhttp.HandlerFor(k.metrics.Registry, promhttp.HandlerOpts{}))
-	handler.Handle("/readyz", readyz)
+	for pattern, h := range inside {
+		handler.Handle(pattern, h)
+	}
 	handler.HandleFunc("/livez", func(w http.ResponseWriter, _ *http.Request) { fmt.Fprintln(w, "ok") })
 	return []lifecycle.Part{k.serve("metrics", l.metrics, handler)}
 }

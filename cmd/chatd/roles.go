@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"net/http"
 
 	"github.com/chatcluster/chatcluster/internal/config"
 	"github.com/chatcluster/chatcluster/internal/lifecycle"
@@ -81,7 +82,7 @@ func runGateway(ctx context.Context, c config.Config, s streams) error {
 func (k *cluster) frontStages(l listeners, ready func(), entrance func(*frontends) lifecycle.Part) [][]lifecycle.Part {
 	watch := k.watchBackends(true)
 	f := k.newFrontends(processName(), watch.Checks)
-	foundation := append(k.observe(l, f.rest.Handler()), lifecycle.Part{Name: "watch", Run: watch.Run})
+	foundation := append(k.observe(l, f.inside()), lifecycle.Part{Name: "watch", Run: watch.Run})
 	return append(f.stages(ready, entrance(f)), foundation)
 }
 
@@ -94,6 +95,6 @@ func runArchive(ctx context.Context, c config.Config, s streams) error {
 			return k.kafka.Assignments(ctx, c.Kafka.ArchiverGroup, k.archiver.ArchivePartition)
 		}}
 		readyz := readiness.Handler(func() readiness.Report { return readiness.Judge(ctx.Err() != nil, watch.Checks()) })
-		return [][]lifecycle.Part{{archiver}, append(k.observe(l, readyz), lifecycle.Part{Name: "watch", Run: watch.Run})}
+		return [][]lifecycle.Part{{archiver}, append(k.observe(l, map[string]http.Handler{"/readyz": readyz}), lifecycle.Part{Name: "watch", Run: watch.Run})}
 	})
 }

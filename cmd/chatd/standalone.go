@@ -41,5 +41,5 @@ func (e *embedded) stages(l listeners, ready func()) [][]lifecycle.Part {
 		lifecycle.Part{Name: "control", Run: func(ctx context.Context) error { return control.Serve(ctx, e.config.DataDir, e) }},
 	)
 	foundation := []lifecycle.Part{{Name: "archiver", Run: e.archiver.Run}, {Name: "upkeep", Run: e.upkeep}, {Name: "store", Run: e.watchDisk}}
-	return append(stages, append(foundation, e.observe(l, f.rest.Handler())...))
+	return append(stages, append(foundation, e.observe(l, f.inside())...))
 }

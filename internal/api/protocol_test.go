@@ -135,7 +135,9 @@ func TestCallerGone(t *testing.T) {
 func TestHealth(t *testing.T) {
 	var away error
 	s := start(t, func(s *settings) {
-		s.api.Ready = func(context.Context) []readiness.Check { return []readiness.Check{{Name: "log"}, {Name: "store", Err: away}} }
+		s.api.Ready = func(context.Context) []readiness.Check {
+			return []readiness.Check{{Name: "log"}, {Name: "store", Err: away}}
+		}
 	})
 	check := func(name, path string, status int, body string) {
 		t.Helper()

@@ -93,6 +93,8 @@ const (
 	codeTryAgainLater  = 1013
 )
 
+const restartReason = "server restarts, reconnect with after"
+
 const (
 	// backendTimeout bounds every look-up, append and resume for a socket.
 	backendTimeout = 10 * time.Second
@@ -128,6 +130,9 @@ type Gateway struct {
 	serving atomic.Bool
 	// started is closed when serving is first set.
 	started chan struct{}
+	// shedding is set from a Shed on until it is done, and sheds hands it over.
+	shedding atomic.Bool
+	sheds    chan shedding
 	// lastSocket numbers the sockets.
 	lastSocket atomic.Int64
 }
@@ -141,6 +146,7 @@ func New(log chat.Log, store chat.PresenceStore, accounts *chat.Accounts, rooms 
 		presence: newPresence(o.ID, store, o.Now),
 		rechecks: newRechecks(),
 		started:  make(chan struct{}),
+		sheds:    make(chan shedding, 1),
 	}
 	g.announcer = newAnnouncer(messages, g.presence, o.Logger)
 	g.conns = wsconn.NewSet(m, wsconn.Options{
@@ -191,6 +197,7 @@ func (g *Gateway) Run(ctx context.Context) error {
 	run(func(ctx context.Context) { g.rechecks.run(ctx, g.options.Logger) })
 	run(func(ctx context.Context) { g.presence.run(ctx, g.options.Logger) })
 	run(g.keepLease)
+	run(func(context.Context) { g.shed(ctx) }) // ends with ctx: the drain takes over
 
 	<-ctx.Done()
 	g.options.Logger.Info("gateway drains", "sockets", g.conns.Len())
@@ -207,7 +214,7 @@ func (g *Gateway) drain(ctx context.Context) {
 	defer cancel()
 	g.conns.Close(closing, wsconn.Dismissal{
 		Window: g.options.DrainWindow,
-		Code:   codeServiceRestart, Reason: "server restarts, reconnect with after", Why: metrics.CloseDrain,
+		Code:   codeServiceRestart, Reason: restartReason, Why: metrics.CloseDrain,
 	})
 
 	finishing, cancel := context.WithTimeout(ctx, finishTimeout)

@@ -78,7 +78,7 @@ func (g *Gateway) serveSession(w http.ResponseWriter, r *http.Request) error {
 	}
 	conn, ok := g.conns.Open(ws, metrics.EndpointSession, s)
 	if !ok {
-		ws.Close()
+		tooLate(ws)
 		return nil
 	}
 	s.conn = conn

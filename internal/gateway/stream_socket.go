@@ -88,7 +88,7 @@ func (g *Gateway) serveStream(w http.ResponseWriter, r *http.Request) error {
 	}
 	conn, ok := g.conns.Open(ws, metrics.EndpointStream, s)
 	if !ok {
-		ws.Close()
+		tooLate(ws)
 		return nil
 	}
 	s.conn = conn

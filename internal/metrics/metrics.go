@@ -30,6 +30,7 @@ const (
 	CloseTooLarge Close = "too_large"
 	CloseProtocol Close = "protocol" // it broke the WebSocket protocol
 	CloseDrain    Close = "drain"    // the server is going away
+	CloseShed     Close = "shed"     // it was asked to go to another gateway
 	CloseLog      Close = "log"      // the log lost what the socket needs
 )
 
@@ -142,7 +143,7 @@ func New(version string) *Metrics {
 }
 
 func (m *Metrics) preset() {
-	reasons := []Close{CloseClient, CloseLost, CloseSlow, CloseRevoked, CloseTooLarge, CloseProtocol, CloseDrain, CloseLog}
+	reasons := []Close{CloseClient, CloseLost, CloseSlow, CloseRevoked, CloseTooLarge, CloseProtocol, CloseDrain, CloseShed, CloseLog}
 	for _, endpoint := range []string{EndpointSession, EndpointStream} {
 		m.Connections.WithLabelValues(endpoint)
 		m.Opened.WithLabelValues(endpoint)

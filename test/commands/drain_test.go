@@ -87,3 +87,30 @@ func TestSecondSignalEndsAtOnce(t *testing.T) {
 	s.Signal(t, syscall.SIGINT)
 	eventually(t, "the server ends", func() bool { return !s.Running() })
 }
+
+// TestShed: it is an operator's, at the metrics address alone.
+func TestShed(t *testing.T) {
+	s := chatdtest.Start(t, t.TempDir())
+	user := chatdtest.Register(t, s, "amir")
+	conn := listen(t, user, user.CreateSession(t))
+	for name, address := range map[string]string{"the API": s.API, "the gateway": s.Gateway} {
+		c := *user
+		c.API = address
+		if answer, err := c.Call(t.Context(), http.MethodPost, "/admin/shed?sockets=1", nil); err != nil || answer.Status/100 != 4 {
+			t.Errorf("%s answers %d, %v, want that it knows nothing of it", name, answer.Status, err)
+		}
+	}
+	operator := chatdtest.NewClient(s)
+	operator.API = s.Metrics
+	if got := operator.MustCall(t, http.MethodPost, "/admin/shed?sockets=1&window=0s", nil)["sockets"]; got != float64(1) {
+		t.Errorf("got %v sockets, want 1", got)
+	}
+	for _, want := range []string{`{"position":`, `{"reconnect":`} {
+		if _, data, err := conn.ReadMessage(); err != nil || !strings.HasPrefix(string(data), want) {
+			t.Errorf("got frame %s, %v, want %s", data, err, want)
+		}
+	}
+	if _, _, err := conn.ReadMessage(); !websocket.IsCloseError(err, websocket.CloseGoingAway) {
+		t.Errorf("got %v, want close code 1001", err)
+	}
+}

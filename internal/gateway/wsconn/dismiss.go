@@ -39,6 +39,17 @@ func (s *Set) Close(ctx context.Context, d Dismissal) {
 	}
 }
 
+// Choose is up to n open connections by chance.
+func (s *Set) Choose(n int) []*Conn {
+	conns := s.all()
+	rand.Shuffle(len(conns), func(i, j int) { conns[i], conns[j] = conns[j], conns[i] })
+	return conns[:min(n, len(conns))]
+}
+
+// Shed dismisses the connections, which are of this set, and returns when the
+// last has been told to close. When ctx ends, those whose turn has not come stay.
+func (s *Set) Shed(ctx context.Context, conns []*Conn, d Dismissal) { s.dismiss(ctx, conns, d) }
+
 func (s *Set) all() []*Conn {
 	var conns []*Conn
 	for i := range wheelSlots {
@@ -48,7 +59,7 @@ func (s *Set) all() []*Conn {
 }
 
 // dismiss tells those connections that want to know when they will be closed,
-// and closes them. It waits no more when ctx ends, or when all connections have
+// and closes them. It returns early when ctx ends, or when all connections have
 // left by themselves and no others can come.
 func (s *Set) dismiss(ctx context.Context, conns []*Conn, d Dismissal) {
 	rand.Shuffle(len(conns), func(i, j int) { conns[i], conns[j] = conns[j], conns[i] })
@@ -70,6 +81,7 @@ func (s *Set) dismiss(ctx context.Context, conns []*Conn, d Dismissal) {
 			case <-s.empty:
 				return
 			case <-ctx.Done():
+				return
 			}
 		}
 		c.Close(d.Code, d.Reason, d.Why)
