@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/chatcluster/chatcluster/internal/api"
+	"github.com/chatcluster/chatcluster/internal/clientaddr"
 	"github.com/chatcluster/chatcluster/internal/gateway"
 	"github.com/chatcluster/chatcluster/internal/httpauth"
 	"github.com/chatcluster/chatcluster/internal/lifecycle"
@@ -31,6 +32,7 @@ type frontends struct {
 func (k *core) newFrontends(gatewayID string, depends func() []readiness.Check) *frontends {
 	c := k.config
 	auth := httpauth.New(k.accounts, c.AllowedOrigins)
+	clients := clientaddr.New(c.Proxies())
 	f := &frontends{core: k}
 	f.sockets = gateway.New(k.log, k.store, k.accounts, k.rooms, k.messages, k.metrics, gateway.Options{
 		ID: gatewayID, Authenticate: auth.Identify,
@@ -41,11 +43,11 @@ func (k *core) newFrontends(gatewayID string, depends func() []readiness.Check) 
 		Changed:     k.store.Changed, Now: time.Now, Logger: k.logger,
 	})
 	f.rest = api.New(k.accounts, k.rooms, k.messages, auth, k.metrics, api.Options{
-		MaxBodyBytes: c.MaxBodyBytes, Logger: k.logger, Ready: func(context.Context) []readiness.Check {
+		MaxBodyBytes: c.MaxBodyBytes, ClientAddr: clients.Of, Logger: k.logger, Ready: func(context.Context) []readiness.Check {
 			return append([]readiness.Check{{Name: "gateway", Err: f.sockets.Ready()}}, depends()...)
 		},
 	})
-	f.pages = web.New(k.accounts, auth, web.Options{Logger: k.logger})
+	f.pages = web.New(k.accounts, auth, web.Options{ClientAddr: clients.Of, Logger: k.logger})
 	return f
 }
 

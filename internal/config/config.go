@@ -11,6 +11,7 @@ import (
 	"fmt"
 	"log/slog"
 	"net"
+	"net/netip"
 	"os"
 	"slices"
 	"strings"
@@ -57,6 +58,7 @@ type Config struct {
 	Cassandra Cassandra `yaml:",inline"`
 
 	AllowedOrigins []string `yaml:"allowed-origins"`
+	TrustedProxies []string `yaml:"trusted-proxies"`
 	LogFormat      string   `yaml:"log-format"`
 	LogLevel       string   `yaml:"log-level"`
 }
@@ -129,6 +131,7 @@ func Bind(fs *pflag.FlagSet, c *Config) {
 	c.Kafka.bind(fs)
 	c.Cassandra.bind(fs)
 	fs.StringSliceVar(&c.AllowedOrigins, "allowed-origins", c.AllowedOrigins, "origins, besides the server's own, whose pages may use a log-in cookie")
+	fs.StringSliceVar(&c.TrustedProxies, "trusted-proxies", c.TrustedProxies, "networks, such as 10.0.0.0/8, of the proxies whose X-Forwarded-For is believed")
 	fs.StringVar(&c.LogFormat, "log-format", c.LogFormat, "text or json")
 	fs.StringVar(&c.LogLevel, "log-level", c.LogLevel, "debug, info, warn or error")
 }
@@ -260,11 +263,46 @@ func (c *Config) validate() []error {
 	v.check(c.SendRate == 0 || c.SendBurst >= 1, "send-burst", "must be at least 1, not %d", c.SendBurst)
 	v.check(c.AccountLogins >= 0, "account-failed-logins", "must not be negative, as %d is", c.AccountLogins)
 	v.check(c.AddressLogins >= 0, "address-failed-logins", "must not be negative, as %d is", c.AddressLogins)
+	for _, text := range c.TrustedProxies {
+		_, err := parseNetwork(text)
+		v.check(err == nil, "trusted-proxies", "must be networks such as 10.0.0.0/8: %q %v", text, err)
+	}
 	c.Kafka.validate(&v)
 	c.Cassandra.validate(&v)
 	v.check((len(c.Kafka.Brokers) > 0) == (len(c.Cassandra.Hosts) > 0), "kafka-brokers and cassandra-hosts",
 		"go together: both for a cluster, none for a server with its data on disk")
 	return v.errs
+}
+
+// Proxies are the networks of TrustedProxies.
+func (c *Config) Proxies() []netip.Prefix {
+	var networks []netip.Prefix
+	for _, text := range c.TrustedProxies {
+		if p, err := parseNetwork(text); err == nil { // validate has checked it
+			networks = append(networks, p)
+		}
+	}
+	return networks
+}
+
+// parseNetwork reads a network, or an address as a network of one.
+func parseNetwork(text string) (netip.Prefix, error) {
+	p, err := netip.ParsePrefix(text)
+	if err != nil {
+		addr, addrErr := netip.ParseAddr(text)
+		if addrErr != nil || addr.Zone() != "" {
+			return netip.Prefix{}, errors.New("is none")
+		}
+		p = netip.PrefixFrom(addr, addr.BitLen())
+	}
+	switch {
+	case p.Addr().Is4In6():
+		return netip.Prefix{}, errors.New("has to be written as IPv4")
+	case p.Bits() == 0:
+		return netip.Prefix{}, errors.New("would let everyone choose their address")
+	default:
+		return p.Masked(), nil
+	}
 }
 
 // StopRest is how long a stop takes beyond what the settings say, at most: the

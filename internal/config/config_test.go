@@ -56,6 +56,41 @@ func TestPrecedence(t *testing.T) {
 	}
 }
 
+func TestTrustedProxies(t *testing.T) {
+	tests := []struct {
+		value string
+		want  string // of the networks; empty if it is refused
+	}{
+		{"10.0.0.0/8,fd00::/8", "10.0.0.0/8 fd00::/8"},
+		{"10.1.2.3/8", "10.0.0.0/8"},
+		{"192.0.2.1,2001:db8::1", "192.0.2.1/32 2001:db8::1/128"},
+		{"10.0.0.0/33", ""},
+		{"10.0.0.0/8,proxy.example", ""},
+		{"fe80::1%eth0", ""},
+		{"::ffff:10.0.0.0/104", ""},
+		{"0.0.0.0/0", ""},
+		{"::/0", ""},
+	}
+	for _, tt := range tests {
+		t.Run(tt.value, func(t *testing.T) {
+			c, err := load(t, "", nil, []string{"--trusted-proxies=" + tt.value})
+			if (err != nil) != (tt.want == "") || err != nil && !strings.Contains(err.Error(), "trusted-proxies") {
+				t.Fatalf("got error %v", err)
+			}
+			if err != nil {
+				return
+			}
+			var got []string
+			for _, p := range c.Proxies() {
+				got = append(got, p.String())
+			}
+			if strings.Join(got, " ") != tt.want {
+				t.Errorf("got %v, want %s", got, tt.want)
+			}
+		})
+	}
+}
+
 func TestStopWithin(t *testing.T) {
 	tests := []struct {
 		name string

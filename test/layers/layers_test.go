@@ -30,6 +30,7 @@ var rules = []rule{
 	{"internal/lifecycle", nil},
 	{"internal/readiness", nil},
 	{"internal/config", nil},
+	{"internal/clientaddr", nil},
 	{"internal/httpauth", []string{"internal/chat"}},
 	{"internal/api", []string{"internal/chat", "internal/metrics", "internal/httpauth", "internal/readiness"}},
 	{"internal/gateway", []string{"internal/chat", "internal/metrics", "internal/httpauth"}},
