@@ -6,6 +6,9 @@ import (
 	"testing"
 	"testing/synctest"
 	"time"
+
+	"github.com/chatcluster/chatcluster/internal/config"
+	"github.com/chatcluster/chatcluster/internal/gateway"
 )
 
 func TestStopWithin(t *testing.T) {
@@ -43,5 +46,13 @@ func TestStopWithin(t *testing.T) {
 				}
 			})
 		})
+	}
+}
+
+// The grace period that operators are told has to cover the gateway's drain,
+// and leave something for what stops after it.
+func TestStopRestCoversTheDrain(t *testing.T) {
+	if config.StopRest <= gateway.DrainEnd {
+		t.Errorf("the gateway may take %s after the window, and the whole only %s", gateway.DrainEnd, config.StopRest)
 	}
 }
