@@ -12,6 +12,7 @@ const ANSWER_TIMEOUT = 10_000; // ms
 const KEEPALIVE = 25_000; // ms
 const FIRST_DELAY = 500; // ms
 const LONGEST_DELAY = 30_000; // ms
+const LONGEST_ABSENCE = 3_600_000; // ms that a server can make us stay away
 
 const MESSAGE = 0;
 const ENTER = 4;
@@ -204,7 +205,7 @@ export class Connection {
 
   // announced: the server will close this socket. Until then it goes on.
   #announced(frame) {
-    this.#returnAt = Date.now() + Math.max(Number(frame.reconnect) || 0, 0);
+    this.#returnAt = Date.now() + Math.min(Math.max(Number(frame.reconnect) || 0, 0), LONGEST_ABSENCE);
     for (const [id, position] of Object.entries(frame.after ?? {})) {
       const room = this.#byID(Number(id));
       if (room?.position && isAfter(position, room.position)) room.position = position;
