@@ -148,11 +148,12 @@ func (a *Archiver) archive(ctx context.Context, r *run, batch chat.Batch) error 
 	}
 	now := a.options.Now()
 	messages := make([]chat.Message, 0, len(batch.Records))
+	var foreign []chat.ForeignRecord
 	for _, rec := range batch.Records {
 		ev, err := chat.DecodeEvent(rec.Key, rec.Value)
 		if err != nil {
 			if rec.Offset >= r.from {
-				a.options.Metrics.ForeignRecords.Inc()
+				foreign = append(foreign, chat.ForeignRecord{Partition: r.partition, Epoch: batch.Epoch, Record: head(rec)})
 				a.options.Logger.Warn("foreign record skipped", "partition", r.partition.String(), "offset", rec.Offset, "error", err)
 			}
 			continue
@@ -175,12 +176,26 @@ func (a *Archiver) archive(ctx context.Context, r *run, batch chat.Batch) error 
 			return fmt.Errorf("put messages: %w", err)
 		}
 	}
+	if len(foreign) > 0 {
+		if err := a.store.PutForeign(ctx, foreign); err != nil {
+			return fmt.Errorf("keep foreign records: %w", err)
+		}
+	}
 	if err := a.store.SetWatermark(ctx, r.partition, chat.Watermark{Epoch: batch.Epoch, Next: batch.Next}); err != nil {
 		return fmt.Errorf("set watermark: %w", err)
 	}
 	a.options.Metrics.Archived.Add(float64(len(messages)))
+	a.options.Metrics.ForeignRecords.Add(float64(len(foreign)))
 	r.from = batch.Next
 	return nil
+}
+
+// head is what is kept of a foreign record, whatever its size: none may stop the
+// archiver.
+func head(r chat.Record) chat.Record {
+	r.Key = r.Key[:min(len(r.Key), chat.MaxForeignBytes)]
+	r.Value = r.Value[:min(len(r.Value), chat.MaxForeignBytes)]
+	return r
 }
 
 // awaitPoll is how often Await looks.
