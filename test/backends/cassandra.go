@@ -144,8 +144,13 @@ func (n *Node) makeCassandra(dir, lib string, i int, addresses []string, storage
 		"-Dcassandra.storagedir=" + data,
 		// What waits for others at the start of a node is for clusters whose
 		// state is not known.
-		"-Dcassandra.ring_delay_ms=1", "-Dcassandra.skip_wait_for_gossip_to_settle=0", "-Dcassandra.superuser_setup_delay_ms=0",
+		"-Dcassandra.skip_wait_for_gossip_to_settle=0", "-Dcassandra.superuser_setup_delay_ms=0",
 	}, cassandraOptions()...)
+	if len(addresses) == 1 {
+		// Among several, it is also how long a node asks the first one for the
+		// others before it gives up and ends.
+		args = append(args, "-Dcassandra.ring_delay_ms=1")
+	}
 	n.logPath = filepath.Join(dir, n.name+".log")
 	n.args = append(args, "-cp", filepath.Join(lib, "*"), "org.apache.cassandra.service.CassandraDaemon")
 	addr := hostPort(addresses[i], cqlPort)

@@ -7,6 +7,8 @@ import (
 	"syscall"
 	"testing"
 
+	"golang.org/x/sync/errgroup"
+
 	"github.com/chatcluster/chatcluster/test/proxy"
 )
 
@@ -62,14 +64,14 @@ func (c *Cluster) Addrs() []string {
 	return addrs
 }
 
-// await waits until every node answers and knows of all others.
+// await waits until every node answers and knows of all others. That one has
+// ended is noticed at once: the others would wait for it in vain.
 func (c *Cluster) await(ctx context.Context) error {
+	group, ctx := errgroup.WithContext(ctx)
 	for _, n := range c.Nodes {
-		if err := n.await(ctx, len(c.Nodes)); err != nil {
-			return err
-		}
+		group.Go(func() error { return n.await(ctx, len(c.Nodes)) })
 	}
-	return nil
+	return group.Wait()
 }
 
 // stop kills all nodes and removes their data.
