@@ -2,7 +2,7 @@
 SHELL := /bin/bash
 GO ?= go
 FUZZTIME ?= 300000x
-FAULTS_DURATION ?= 60s
+FAULTS_DURATION ?= 5m
 FAULTS_FLAGS ?=
 VERSION ?= $(shell git describe --tags --always --dirty 2>/dev/null || echo dev)
 
@@ -33,6 +33,7 @@ lint: ## Check format, vet and staticcheck
 	@echo gofmt -l .; files=$$(gofmt -l .); test -z "$$files" || { echo "not formatted: $$files"; exit 1; }
 	$(GO) vet ./...
 	$(GO) vet -tags faults ./test/faults
+	$(GO) tool staticcheck -tags faults ./test/faults
 	$(GO) tool staticcheck ./...
 	$(GO) mod tidy -diff
 
@@ -45,7 +46,7 @@ crash: ## Kill the server 500 times under load
 	$(GO) test ./test/crash -count=1 -timeout 60m -v -args -kills=500
 
 .PHONY: test-faults
-test-faults: ## Break a whole cluster under load for FAULTS_DURATION
+test-faults: deps ## Break a whole cluster under load for FAULTS_DURATION
 	$(GO) test -tags faults ./test/faults -count=1 -timeout 30m -v -args -faults.duration=$(FAULTS_DURATION) $(FAULTS_FLAGS)
 
 .PHONY: bench
