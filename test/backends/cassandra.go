@@ -10,6 +10,7 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
+	"time"
 
 	gocql "github.com/apache/cassandra-gocql-driver/v2"
 )
@@ -145,17 +146,22 @@ func (n *Node) makeCassandra(dir, lib string, i int, addresses []string, storage
 		// What waits for others at the start of a node is for clusters whose
 		// state is not known.
 		"-Dcassandra.skip_wait_for_gossip_to_settle=0", "-Dcassandra.superuser_setup_delay_ms=0",
+		fmt.Sprintf("-Dcassandra.ring_delay_ms=%d", ringDelay(len(addresses)).Milliseconds()),
 	}, cassandraOptions()...)
-	if len(addresses) == 1 {
-		// Among several, it is also how long a node asks the first one for the
-		// others before it gives up and ends.
-		args = append(args, "-Dcassandra.ring_delay_ms=1")
-	}
 	n.logPath = filepath.Join(dir, n.name+".log")
 	n.args = append(args, "-cp", filepath.Join(lib, "*"), "org.apache.cassandra.service.CassandraDaemon")
 	addr := hostPort(addresses[i], cqlPort)
 	n.ready = func(ctx context.Context, nodes int) error { return nodeAnswers(ctx, addr, nodes) }
 	return nil
+}
+
+// ringDelay is how long a node asks others for the state of the ring before it
+// gives up: the first one then goes on alone, and the others end.
+func ringDelay(nodes int) time.Duration {
+	if nodes == 1 {
+		return time.Millisecond
+	}
+	return 10 * time.Second // a busy machine may take seconds to answer
 }
 
 // tokenOf spreads n nodes evenly over the ring, from -2^63 to 2^63-1.
