@@ -65,6 +65,8 @@ type world struct {
 	t         *testing.T
 	namespace string
 	client    client.Client
+	// sockets are what the operator asks instead of pods.
+	sockets *sockets
 
 	// mu guards the rest, which tells the stand-ins what to do.
 	mu          sync.Mutex
@@ -88,7 +90,7 @@ func newWorld(t *testing.T) *world {
 	if err := c.Create(t.Context(), namespace); err != nil {
 		t.Fatal(err)
 	}
-	w := &world{t: t, namespace: namespace.Name, client: c, unreachable: map[string]bool{}}
+	w := &world{t: t, namespace: namespace.Name, client: c, unreachable: map[string]bool{}, sockets: &sockets{}}
 	w.background(w.playControllers)
 	return w
 }
@@ -114,7 +116,7 @@ func (w *world) operate() (stop func()) {
 	return w.background(func(ctx context.Context) {
 		err := operator.Run(ctx, operator.Options{
 			Config: apiServer, Namespace: w.namespace, WatchNamespaces: []string{w.namespace},
-			MetricsAddr: "0", HealthAddr: "0", Logger: slog.New(slog.NewTextHandler(w.t.Output(), nil)), Reach: w.reach,
+			MetricsAddr: "0", HealthAddr: "0", Logger: slog.New(slog.NewTextHandler(w.t.Output(), nil)), Reach: w.reach, Pods: w.sockets,
 		})
 		if err != nil {
 			w.t.Errorf("the operator ended: %v", err)

@@ -49,6 +49,8 @@ type Options struct {
 	// Reach reports whether something answers at host:port; it must come to
 	// an end within some seconds.
 	Reach func(ctx context.Context, addr string) error
+	// Pods are asked for their load, and to shed sockets.
+	Pods Pods
 	// Capabilities is which optional kinds there are now.
 	Capabilities *Capabilities
 	Metrics      *Metrics
@@ -78,6 +80,7 @@ type state struct {
 	reached reachability
 	// optional is the set of optional children that was pruned for.
 	optional string
+	scaling  scaling
 }
 
 // +kubebuilder:rbac:groups=chatcluster.dev,resources=chatclusters,verbs=get;list;watch
@@ -226,6 +229,8 @@ type pass struct {
 	children children
 	// wanted are the keys of the children that shall be.
 	wanted map[childKey]bool
+	// rebalances is whether sockets are being moved to new gateways.
+	rebalances bool
 }
 
 // run takes the steps of a pass, in the order in which each needs the last.
@@ -242,7 +247,7 @@ func (p *pass) run(ctx context.Context) error {
 	}
 	p.reachBackends(ctx)
 	p.chooseReplicas(ctx)
-	for _, step := range []func(context.Context) error{p.applyFoundation, p.migrate, p.rollOut, p.applyCronJob, p.prune} {
+	for _, step := range []func(context.Context) error{p.applyFoundation, p.migrate, p.rollOut, p.applyCronJob, p.prune, p.rebalance} {
 		if err := step(ctx); err != nil {
 			return err
 		}
@@ -269,9 +274,16 @@ func (p *pass) begin() {
 
 // again is when the next pass is due, if nothing is heard before.
 func (p *pass) again() time.Duration {
+	after := resync
 	ready, dependencies := p.is(v1alpha1.ConditionReady), p.is(v1alpha1.ConditionDependenciesReady)
 	if !ready || !dependencies || p.is(v1alpha1.ConditionProgressing) {
-		return progressResync
+		after = progressResync
 	}
-	return resync
+	if p.autoscales() {
+		after = min(after, scaleEvery)
+	}
+	if p.rebalances {
+		after = min(after, decide.ShedEvery)
+	}
+	return after
 }

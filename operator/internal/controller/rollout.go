@@ -20,20 +20,6 @@ import (
 // shownPaths is how many changed fields RequiresUpdate names, for each part.
 const shownPaths = 4
 
-// chooseReplicas says how many pods each Deployment shall have.
-func (p *pass) chooseReplicas(context.Context) {
-	spec := &p.cluster.Spec
-	for part, replicas := range map[resources.Part]*int32{
-		resources.PartAPI: spec.API.Replicas, resources.PartGateway: spec.Gateway.Replicas, resources.PartArchiver: spec.Archiver.Replicas,
-	} {
-		if !p.observed.Hibernated && replicas != nil {
-			p.inputs.Replicas[part] = *replicas
-		} else {
-			p.inputs.Replicas[part] = 0
-		}
-	}
-}
-
 // rollOut writes the Deployments.
 func (p *pass) rollOut(ctx context.Context) error {
 	rendered := map[resources.Part]*unstructured.Unstructured{}

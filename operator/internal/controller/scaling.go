@@ -23,6 +23,8 @@ const (
 	// podsTime is how long a pass may take to read the pods of a part, or to have
 	// them shed; those that have not answered by then count as unreadable.
 	podsTime = 5 * time.Second
+	// scaleEvery is how often the load is looked at.
+	scaleEvery = 15 * time.Second
 	// shedWindow is the time over which sockets are shed: a gateway must be done
 	// before the next step.
 	shedWindow = decide.ShedEvery - 2*time.Second
@@ -90,12 +92,17 @@ func archivers(c *v1alpha1.ChatCluster, d *appsv1.Deployment, running []corev1.P
 	}, true
 }
 
+// current is how many pods there shall be until now.
+func (a autoscaled) current() int32 {
+	if d := a.deployment; d != nil && value(d.Spec.Replicas) > 0 {
+		return *d.Spec.Replicas
+	}
+	return a.start
+}
+
 // scale says how many pods the part shall have.
 func (s scaler) scale(ctx context.Context, a autoscaled) int32 {
-	current := a.start
-	if d := a.deployment; d != nil && value(d.Spec.Replicas) > 0 {
-		current = *d.Spec.Replicas
-	}
+	current := a.current()
 	samples, unreadable := s.read(ctx, a.part, a.running, a.gauge)
 	decision := decide.Autoscale{
 		Replicas: current, Min: a.min, Max: a.max, MaxUseful: a.useful, Target: float64(a.target),
@@ -113,8 +120,11 @@ func (s scaler) scale(ctx context.Context, a autoscaled) int32 {
 }
 
 // rebalance has gateways shed sockets after one was added. It reports whether
-// it did, and so is to be called again after decide.ShedEvery.
+// that goes on: it is to be called again after decide.ShedEvery.
 func (s scaler) rebalance(ctx context.Context, d *appsv1.Deployment, all []corev1.Pod) bool {
+	if s.now.Sub(s.shed) < decide.ShedEvery {
+		return true
+	}
 	var ready []corev1.Pod
 	in := decide.Shed{Last: s.shed, Now: s.now, Unsettled: d == nil || replacing(d)}
 	for _, pod := range all {
