@@ -49,8 +49,7 @@ type Options struct {
 	// Reach reports whether something answers at host:port; it must come to
 	// an end within some seconds.
 	Reach func(ctx context.Context, addr string) error
-	// Pods are asked for their load, and to shed sockets.
-	Pods Pods
+	Pods  Pods
 	// Capabilities is which optional kinds there are now.
 	Capabilities *Capabilities
 	Metrics      *Metrics
@@ -78,9 +77,9 @@ type state struct {
 	applied map[childKey]appliedVersion
 	secrets map[string]secretDigest
 	reached reachability
+	scaling scaling
 	// optional is the set of optional children that was pruned for.
 	optional string
-	scaling  scaling
 }
 
 // +kubebuilder:rbac:groups=chatcluster.dev,resources=chatclusters,verbs=get;list;watch
@@ -229,8 +228,9 @@ type pass struct {
 	children children
 	// wanted are the keys of the children that shall be.
 	wanted map[childKey]bool
-	// rebalances is whether sockets are being moved to new gateways.
-	rebalances bool
+	// autoscaled is whether the operator chooses a number of pods, and
+	// rebalancing whether gateways have been asked to shed sockets.
+	autoscaled, rebalancing bool
 }
 
 // run takes the steps of a pass, in the order in which each needs the last.
@@ -274,16 +274,13 @@ func (p *pass) begin() {
 
 // again is when the next pass is due, if nothing is heard before.
 func (p *pass) again() time.Duration {
-	after := resync
 	ready, dependencies := p.is(v1alpha1.ConditionReady), p.is(v1alpha1.ConditionDependenciesReady)
-	if !ready || !dependencies || p.is(v1alpha1.ConditionProgressing) {
-		after = progressResync
+	switch {
+	case p.rebalancing:
+		return decide.ShedEvery
+	case p.autoscaled || !ready || !dependencies || p.is(v1alpha1.ConditionProgressing):
+		return progressResync
+	default:
+		return resync
 	}
-	if p.autoscales() {
-		after = min(after, scaleEvery)
-	}
-	if p.rebalances {
-		after = min(after, decide.ShedEvery)
-	}
-	return after
 }

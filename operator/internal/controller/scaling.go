@@ -23,8 +23,6 @@ const (
 	// podsTime is how long a pass may take to read the pods of a part, or to have
 	// them shed; those that have not answered by then count as unreadable.
 	podsTime = 5 * time.Second
-	// scaleEvery is how often the load is looked at.
-	scaleEvery = 15 * time.Second
 	// shedWindow is the time over which sockets are shed: a gateway must be done
 	// before the next step.
 	shedWindow = decide.ShedEvery - 2*time.Second
@@ -92,7 +90,7 @@ func archivers(c *v1alpha1.ChatCluster, d *appsv1.Deployment, running []corev1.P
 	}, true
 }
 
-// current is how many pods there shall be until now.
+// current is how many pods the part shall have had so far.
 func (a autoscaled) current() int32 {
 	if d := a.deployment; d != nil && value(d.Spec.Replicas) > 0 {
 		return *d.Spec.Replicas
@@ -122,6 +120,7 @@ func (s scaler) scale(ctx context.Context, a autoscaled) int32 {
 // rebalance has gateways shed sockets after one was added. It reports whether
 // that goes on: it is to be called again after decide.ShedEvery.
 func (s scaler) rebalance(ctx context.Context, d *appsv1.Deployment, all []corev1.Pod) bool {
+	// A pass that something else caused must not put the next step off.
 	if s.now.Sub(s.shed) < decide.ShedEvery {
 		return true
 	}
