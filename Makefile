@@ -51,6 +51,10 @@ lint: verify-generated ## Check format, vet, staticcheck and what is generated
 	$(GO) tool staticcheck ./...
 	$(GO) mod tidy -diff
 
+.PHONY: charts
+charts: ## Check the charts and config/ against the schemas of several versions of Kubernetes
+	test/charts/check
+
 .PHONY: fuzz
 fuzz: ## Fuzz every decoder with FUZZTIME inputs each
 	test/deps/fuzz $(FUZZTIME)
