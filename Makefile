@@ -28,8 +28,8 @@ deps: ## Install what the tests need besides Go
 	test/deps/install
 
 .PHONY: test
-test: deps ## Run all tests, under the race detector, with a real Kafka and Cassandra
-	$(GO) run ./test/backends/run $(GO) test -race -shuffle=on -count=1 -timeout 20m ./...
+test: deps ## Run all tests, under the race detector, with a real Kafka, Cassandra and API server
+	KUBEBUILDER_ASSETS=$$(test/deps/envtest) $(GO) run ./test/backends/run $(GO) test -race -shuffle=on -count=1 -timeout 20m ./...
 
 .PHONY: generate
 generate: ## Make the deepcopy functions, the CRD, the roles, and the charts' schemas and READMEs

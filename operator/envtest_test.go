@@ -70,7 +70,6 @@ type world struct {
 	mu          sync.Mutex
 	unreachable map[string]bool
 	jobsFail    bool
-	stopped     bool
 }
 
 func newWorld(t *testing.T) *world {
@@ -81,7 +80,7 @@ func newWorld(t *testing.T) *world {
 			t.Fatal(err)
 		}
 	}
-	c, err := client.New(apiServer, client.Options{Scheme: scheme})
+	c, err := client.New(apiServer, client.Options{Scheme: scheme, FieldOwner: "user"})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -139,7 +138,8 @@ func (w *world) tell(change func(*world)) {
 	change(w)
 }
 
-// playControllers has every Deployment be rolled out and every Job end.
+// playControllers has every Deployment be rolled out and every Job end. It holds
+// mu for a round, so that what a test tells it holds from the next one on.
 func (w *world) playControllers(ctx context.Context) {
 	ticker := time.NewTicker(50 * time.Millisecond)
 	defer ticker.Stop()
@@ -150,18 +150,15 @@ func (w *world) playControllers(ctx context.Context) {
 		case <-ticker.C:
 		}
 		w.mu.Lock()
-		fail, stopped := w.jobsFail, w.stopped
+		err := w.playOnce(ctx)
 		w.mu.Unlock()
-		if stopped {
-			continue
-		}
-		if err := w.playOnce(ctx, fail); client.IgnoreNotFound(err) != nil && ctx.Err() == nil {
+		if client.IgnoreNotFound(err) != nil && ctx.Err() == nil {
 			w.t.Logf("stand-in controllers: %v", err)
 		}
 	}
 }
 
-func (w *world) playOnce(ctx context.Context, fail bool) error {
+func (w *world) playOnce(ctx context.Context) error {
 	var deployments appsv1.DeploymentList
 	if err := w.client.List(ctx, &deployments, client.InNamespace(w.namespace)); err != nil {
 		return err
@@ -186,7 +183,7 @@ func (w *world) playOnce(ctx context.Context, fail bool) error {
 	}
 	for i := range jobs.Items {
 		if job := &jobs.Items[i]; len(job.Status.Conditions) == 0 {
-			if err := w.endJob(ctx, job, fail); err != nil {
+			if err := w.endJob(ctx, job); err != nil {
 				return err
 			}
 		}
@@ -194,13 +191,13 @@ func (w *world) playOnce(ctx context.Context, fail bool) error {
 	return nil
 }
 
-func (w *world) endJob(ctx context.Context, job *batchv1.Job, fail bool) error {
+func (w *world) endJob(ctx context.Context, job *batchv1.Job) error {
 	now := metav1.Now()
 	on := func(kind batchv1.JobConditionType, reason string) batchv1.JobCondition {
 		return batchv1.JobCondition{Type: kind, Status: corev1.ConditionTrue, Reason: reason, LastTransitionTime: now, LastProbeTime: now}
 	}
 	job.Status.StartTime = &now
-	if fail {
+	if w.jobsFail {
 		job.Status.Failed = 1
 		job.Status.Conditions = []batchv1.JobCondition{on(batchv1.JobFailureTarget, "BackoffLimitExceeded"), on(batchv1.JobFailed, "BackoffLimitExceeded")}
 	} else {

@@ -54,7 +54,7 @@ func TestOnlyTheStatusIsWritten(t *testing.T) {
 	w.create(w.cluster())
 	w.ready()
 	for _, entry := range w.get().ManagedFields {
-		if strings.Contains(entry.Manager, "operator") && entry.Subresource != "status" {
+		if entry.Manager != "user" && entry.Subresource != "status" {
 			t.Errorf("manager %s wrote fields outside the status: %s", entry.Manager, entry.FieldsV1)
 		}
 	}

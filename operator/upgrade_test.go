@@ -37,7 +37,7 @@ func TestAnUpgradeOfTheOperatorRollsNoPods(t *testing.T) {
 	w.operate()
 
 	withheld := w.reaches(v1alpha1.ConditionRequiresUpdate, metav1.ConditionTrue, "")
-	if !strings.Contains(withheld.Message, "chatcluster.dev/older") {
+	if !strings.Contains(withheld.Message, "gateway: metadata.annotations") {
 		t.Errorf("message %q does not say what would change", withheld.Message)
 	}
 	// Scaling, as an autoscaler does it, does not release it.

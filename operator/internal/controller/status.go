@@ -57,7 +57,7 @@ func (p *pass) writeStatus(ctx context.Context) error {
 		return nil
 	}
 	written := p.cluster.DeepCopy()
-	if err := p.client.Status().Patch(ctx, written, client.MergeFrom(p.before)); err != nil {
+	if err := p.client.Status().Patch(ctx, written, client.MergeFrom(p.before), FieldOwner); err != nil {
 		return client.IgnoreNotFound(fmt.Errorf("write status: %w", err))
 	}
 	p.cluster.ResourceVersion = written.ResourceVersion
