@@ -48,11 +48,13 @@ lint: verify-generated ## Check format, vet, staticcheck and what is generated
 	@echo gofmt -l .; files=$$(gofmt -l .); test -z "$$files" || { echo "not formatted: $$files"; exit 1; }
 	$(GO) vet ./...
 	$(GO) vet -tags faults ./test/faults
+	$(GO) vet -tags charts ./test/charts
 	$(GO) tool staticcheck ./...
 	$(GO) mod tidy -diff
 
 .PHONY: charts
-charts: ## Check the charts and config/ against the schemas of several versions of Kubernetes
+charts: ## Check what the charts render, also against the schemas of several versions of Kubernetes
+	HELM=$$(test/deps/k8s helm)/helm $(GO) test -tags charts -count=1 ./test/charts
 	test/charts/check
 
 .PHONY: fuzz
