@@ -49,8 +49,14 @@ lint: verify-generated ## Check format, vet, staticcheck and what is generated
 	$(GO) vet ./...
 	$(GO) vet -tags faults ./test/faults
 	$(GO) tool staticcheck -tags faults ./test/faults
+	$(GO) vet -tags charts ./test/charts
 	$(GO) tool staticcheck ./...
 	$(GO) mod tidy -diff
+
+.PHONY: charts
+charts: ## Check what the charts render, also against the schemas of several versions of Kubernetes
+	HELM=$$(test/deps/k8s helm)/helm $(GO) test -tags charts -count=1 ./test/charts
+	test/charts/check
 
 .PHONY: fuzz
 fuzz: ## Fuzz every decoder with FUZZTIME inputs each
