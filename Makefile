@@ -3,7 +3,7 @@ SHELL := /bin/bash
 .SHELLFLAGS := -o pipefail -c
 GO ?= go
 FUZZTIME ?= 300000x
-FAULTS_DURATION ?= 60s
+FAULTS_DURATION ?= 5m
 FAULTS_FLAGS ?=
 VERSION ?= $(shell git describe --tags --always --dirty 2>/dev/null || echo dev)
 GENERATED := operator/api/v1alpha1/zz_generated.deepcopy.go config/crd/chatcluster.dev_chatclusters.yaml config/rbac/role.yaml \
@@ -48,6 +48,7 @@ lint: verify-generated ## Check format, vet, staticcheck and what is generated
 	@echo gofmt -l .; files=$$(gofmt -l .); test -z "$$files" || { echo "not formatted: $$files"; exit 1; }
 	$(GO) vet ./...
 	$(GO) vet -tags faults ./test/faults
+	$(GO) tool staticcheck -tags faults ./test/faults
 	$(GO) tool staticcheck ./...
 	$(GO) mod tidy -diff
 
@@ -60,7 +61,7 @@ crash: ## Kill the server 500 times under load
 	$(GO) test ./test/crash -count=1 -timeout 60m -v -args -kills=500
 
 .PHONY: test-faults
-test-faults: ## Break a whole cluster under load for FAULTS_DURATION
+test-faults: deps ## Break a whole cluster under load for FAULTS_DURATION
 	$(GO) test -tags faults ./test/faults -count=1 -timeout 30m -v -args -faults.duration=$(FAULTS_DURATION) $(FAULTS_FLAGS)
 
 .PHONY: bench

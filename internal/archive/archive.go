@@ -187,13 +187,19 @@ func (a *Archiver) archive(ctx context.Context, r *run, batch chat.Batch) error 
 	if err != nil {
 		return fmt.Errorf("read cutoff: %w", err)
 	}
-	now, fresh := a.options.Now(), 0
+	now := a.options.Now()
+	fresh, freshForeign := 0, 0
 	messages := make([]chat.Message, 0, len(batch.Records))
+	var foreign []chat.ForeignRecord
 	for _, rec := range batch.Records {
 		ev, err := chat.DecodeEvent(rec.Key, rec.Value)
 		if err != nil {
-			if rec.Offset >= r.from {
-				a.options.Metrics.ForeignRecords.Inc()
+			if !r.wants(rec) {
+				continue
+			}
+			foreign = append(foreign, chat.ForeignRecord{Partition: r.partition, Epoch: batch.Epoch, Record: head(rec)})
+			if r.isFresh(batch.Epoch, rec) {
+				freshForeign++
 				a.options.Logger.Warn("foreign record skipped", "partition", r.partition.String(), "offset", rec.Offset, "error", err)
 			}
 			continue
@@ -206,7 +212,7 @@ func (a *Archiver) archive(ctx context.Context, r *run, batch chat.Batch) error 
 		// What may no longer be read is not brought back by a replay.
 		if msg.Expires.After(now) && !msg.Time.Before(cutoff) {
 			messages = append(messages, msg)
-			if rec.Offset >= r.stored.Next || batch.Epoch != r.stored.Epoch {
+			if r.isFresh(batch.Epoch, rec) {
 				fresh++
 			}
 		}
@@ -216,7 +222,11 @@ func (a *Archiver) archive(ctx context.Context, r *run, batch chat.Batch) error 
 			return fmt.Errorf("put messages: %w", err)
 		}
 	}
-	a.options.Metrics.Archived.Add(float64(fresh))
+	if len(foreign) > 0 {
+		if err := a.store.PutForeign(ctx, foreign); err != nil {
+			return fmt.Errorf("keep foreign records: %w", err)
+		}
+	}
 	r.from = max(r.from, batch.Next)
 	reached := chat.Watermark{Epoch: batch.Epoch, Next: batch.Next}
 	if !below(r.stored, reached) {
@@ -225,6 +235,8 @@ func (a *Archiver) archive(ctx context.Context, r *run, batch chat.Batch) error 
 	if err := a.store.SetWatermark(ctx, r.partition, reached); err != nil {
 		return fmt.Errorf("set watermark: %w", err)
 	}
+	a.options.Metrics.Archived.Add(float64(fresh))
+	a.options.Metrics.ForeignRecords.Add(float64(freshForeign))
 	r.stored = reached
 	r.written.note(a.options.Now(), reached)
 	return nil
@@ -233,6 +245,20 @@ func (a *Archiver) archive(ctx context.Context, r *run, batch chat.Batch) error 
 // wants reports whether a record is to be put into the store.
 func (r *run) wants(rec chat.Record) bool {
 	return rec.Offset >= r.from || !r.replay.IsZero() && !rec.Time.Before(r.replay)
+}
+
+// isFresh reports whether a record lies at the watermark or above it: no
+// earlier pass has counted it.
+func (r *run) isFresh(epoch uint32, rec chat.Record) bool {
+	return rec.Offset >= r.stored.Next || epoch != r.stored.Epoch
+}
+
+// head is what is kept of a foreign record, whatever its size: none may stop the
+// archiver.
+func head(r chat.Record) chat.Record {
+	r.Key = r.Key[:min(len(r.Key), chat.MaxForeignBytes)]
+	r.Value = r.Value[:min(len(r.Value), chat.MaxForeignBytes)]
+	return r
 }
 
 // awaitPoll is how often Await looks.

@@ -201,6 +201,13 @@ func TestJudgeLags(t *testing.T) {
 	wantFindings(t, doctor.JudgeLags(before, after, 10, 100), "warn archive of messages/2|9 records", "ok archive|2 partitions|at most 1 records")
 }
 
+func TestJudgeForeign(t *testing.T) {
+	wantFindings(t, doctor.JudgeForeign(nil, "chat"))
+	r := chat.ForeignRecord{Partition: chat.Partition{Topic: chat.TopicMessages, Number: 3}, Record: chat.Record{Offset: 17, Time: time.Unix(0, 0).UTC()}}
+	wantFindings(t, doctor.JudgeForeign([]chat.ForeignRecord{r}, "chat"),
+		"warn foreign records|messages/3 offset 17 of 1970-01-01T00:00:00Z|SELECT * FROM chat.foreign_records|30 days")
+}
+
 func TestJudgeEndpoint(t *testing.T) {
 	ok := doctor.Answer{Status: http.StatusOK}
 	tests := []struct {

@@ -17,6 +17,7 @@ import (
 
 	"github.com/chatcluster/chatcluster/test/chatdtest"
 	"github.com/chatcluster/chatcluster/test/checker"
+	"github.com/chatcluster/chatcluster/test/faults"
 )
 
 // The load is small: what is looked for is not speed, and the machine has a
@@ -84,6 +85,9 @@ func newLoad(t *testing.T, s *system) *load {
 			c.Username, c.Token, c.Gateway = first.Username, first.Token, first.Gateway
 			u = append(u, c)
 		}
+		for i, c := range u {
+			c.API = s.members[faults.API][i].line.Addr()
+		}
 		return u
 	}
 	owner := register("owner")
@@ -100,8 +104,8 @@ func newLoad(t *testing.T, s *system) *load {
 		l.senders = append(l.senders, &sender{user: u, room: uri})
 	}
 	var gateways []string
-	for _, g := range s.cluster.Gateways {
-		gateways = append(gateways, g.Gateway)
+	for _, g := range s.members[faults.Gateway] {
+		gateways = append(gateways, g.line.Addr())
 	}
 	for n := range receivers {
 		u, uri := member("receiver", n)
@@ -235,8 +239,9 @@ func (l *load) mustGoOn(t *testing.T, duration time.Duration) {
 	acked, received, reads := l.log.Counts()
 	acked, received, reads = acked-ackedBefore, received-receivedBefore, reads-readsBefore
 	t.Logf("meanwhile %d sends were acknowledged, %d messages received and %d histories read", acked, received, reads)
-	// A tenth of what the clients do on a machine that has nothing else to do.
-	if want := int(duration.Seconds()) * senders; acked < want || received < want {
+	// A small part of what the clients do, also on a machine that has much else
+	// to do: this is about whether it goes on.
+	if want := int(duration.Seconds()); acked < want || received < want {
 		t.Errorf("%d sends acknowledged and %d messages received in %s, want at least %d of each", acked, received, duration, want)
 	}
 }

@@ -39,7 +39,8 @@ func (p *pass) chooseReplicas(ctx context.Context) {
 		a, ok := of.as(p.cluster, p.children.deployments[of.part], p.children.podsOf(of.part))
 		switch {
 		case !ok:
-		case p.observed.Paused:
+		// What waits for a backend that is away gets no shorter by more archivers.
+		case p.observed.Paused || of.part == resources.PartArchiver && p.observed.Unreachable != "":
 			p.inputs.Replicas[of.part] = a.current()
 		default:
 			p.inputs.Replicas[of.part] = scaler.scale(ctx, a)

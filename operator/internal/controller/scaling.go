@@ -118,8 +118,12 @@ func (s scaler) scale(ctx context.Context, a autoscaled) int32 {
 }
 
 // rebalance has gateways shed sockets after one was added. It reports whether
-// it did, and so is to be called again after decide.ShedEvery.
+// that goes on: it is to be called again after decide.ShedEvery.
 func (s scaler) rebalance(ctx context.Context, d *appsv1.Deployment, all []corev1.Pod) bool {
+	// A pass that something else caused must not put the next step off.
+	if s.now.Sub(s.shed) < decide.ShedEvery {
+		return true
+	}
 	var ready []corev1.Pod
 	in := decide.Shed{Last: s.shed, Now: s.now, Unsettled: d == nil || replacing(d)}
 	for _, pod := range all {

@@ -13,6 +13,7 @@ import (
 	"github.com/chatcluster/chatcluster/operator/api/v1alpha1"
 	"github.com/chatcluster/chatcluster/operator/internal/decide"
 	"github.com/chatcluster/chatcluster/operator/internal/pods"
+	"github.com/chatcluster/chatcluster/operator/internal/resources"
 	appsv1 "k8s.io/api/apps/v1"
 	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
@@ -223,7 +224,7 @@ func TestRebalance(t *testing.T) {
 		{"one ends", deploymentOf(4), append(slices.Clone(four), ending(runningPod(5, old))), nil, nil, false, false},
 		{"only one", deploymentOf(1), four[3:], nil, nil, false, false},
 		{"one that is ready is unread", deploymentOf(4), four, func(f *fakePods, _ *scaler) { delete(f.load, "10.0.0.4:9464") }, nil, false, true},
-		{"a moment ago", deploymentOf(4), four, func(_ *fakePods, s *scaler) { s.shed = noon.Add(-time.Second) }, nil, false, false},
+		{"a moment ago", deploymentOf(4), four, func(_ *fakePods, s *scaler) { s.shed = noon.Add(-time.Second) }, nil, true, false},
 		{
 			"one is at it", deploymentOf(4), four, func(f *fakePods, _ *scaler) { f.busy = map[string]bool{"10.0.0.2:9464": true} },
 			map[string]int{"10.0.0.1:9464": 25, "10.0.0.3:9464": 25}, true, true,
@@ -244,8 +245,42 @@ func TestRebalance(t *testing.T) {
 			if read := len(f.asked) > 0; read != test.read {
 				t.Errorf("pods were read: %t, want %t", read, test.read)
 			}
-			if test.again && s.shed != noon {
+			if test.read && test.again && s.shed != noon {
 				t.Errorf("remembers %s, want %s", s.shed, noon)
+			}
+		})
+	}
+}
+
+// TestChooseReplicas: when it is not the load that decides.
+func TestChooseReplicas(t *testing.T) {
+	tests := []struct {
+		name              string
+		change            func(*decide.Observation)
+		gateway, archiver int32
+	}{
+		{"the load decides", func(*decide.Observation) {}, 4, 6},
+		{"paused", func(o *decide.Observation) { o.Paused = true }, 3, 3},
+		{"hibernated", func(o *decide.Observation) { o.Hibernated = true }, 0, 0},
+		{"a backend is away", func(o *decide.Observation) { o.Unreachable = "cassandra:9042" }, 4, 3},
+	}
+	for _, test := range tests {
+		t.Run(test.name, func(t *testing.T) {
+			gateway, archiver := runningPod(1, noon), runningPod(2, noon)
+			gateway.Labels = map[string]string{resources.LabelComponent: string(resources.PartGateway)}
+			archiver.Labels = map[string]string{resources.LabelComponent: string(resources.PartArchiver)}
+			f := &fakePods{load: map[string]float64{"10.0.0.1:9464": 4000, "10.0.0.2:9464": 50_000}}
+			p := &pass{
+				Reconciler: &Reconciler{options: Options{Pods: f}}, cluster: autoscaledCluster(), state: &state{}, logger: slog.New(slog.DiscardHandler),
+				inputs: resources.Inputs{Replicas: map[resources.Part]int32{}}, observed: decide.Observation{Now: noon},
+				children: children{pods: []corev1.Pod{gateway, archiver}, deployments: map[resources.Part]*appsv1.Deployment{
+					resources.PartGateway: deploymentOf(3), resources.PartArchiver: deploymentOf(3),
+				}},
+			}
+			test.change(&p.observed)
+			p.chooseReplicas(t.Context())
+			if g, a := p.inputs.Replicas[resources.PartGateway], p.inputs.Replicas[resources.PartArchiver]; g != test.gateway || a != test.archiver {
+				t.Errorf("got %d gateways and %d archivers, want %d and %d", g, a, test.gateway, test.archiver)
 			}
 		})
 	}
