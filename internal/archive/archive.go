@@ -56,8 +56,10 @@ func (a *Archiver) Run(ctx context.Context) error {
 // or the store are retried for ever: nothing is lost meanwhile, for the log
 // keeps what is not archived.
 func (a *Archiver) ArchivePartition(ctx context.Context, p chat.Partition) error {
+	lag := newLag(a.options.Metrics)
+	defer lag.gone()
 	for attempt := 0; ; attempt++ {
-		archived, err := a.follow(ctx, p)
+		archived, err := a.follow(ctx, p, lag)
 		if ctx.Err() != nil {
 			return nil
 		}
@@ -65,6 +67,7 @@ func (a *Archiver) ArchivePartition(ctx context.Context, p chat.Partition) error
 			attempt = 0
 		}
 		a.options.Logger.Warn("archiver interrupted", "partition", p.String(), "error", err, "attempt", attempt)
+		a.askEnd(ctx, p, lag)
 		select {
 		case <-ctx.Done():
 			return nil
@@ -82,8 +85,8 @@ func backoff(attempt int) time.Duration {
 
 // follow archives from the watermark on until something fails, and reports
 // whether anything was archived before.
-func (a *Archiver) follow(ctx context.Context, p chat.Partition) (archived bool, err error) {
-	run, err := a.start(ctx, p)
+func (a *Archiver) follow(ctx context.Context, p chat.Partition, lag *lag) (archived bool, err error) {
+	run, err := a.start(ctx, p, lag)
 	if err != nil {
 		return false, err
 	}
@@ -99,6 +102,7 @@ func (a *Archiver) follow(ctx context.Context, p chat.Partition) (archived bool,
 			if batch.Err != nil {
 				return archived, fmt.Errorf("follow log: %w", batch.Err)
 			}
+			lag.grown(batch.End)
 			if err := a.archive(ctx, run, batch); err != nil {
 				return archived, err
 			}
@@ -114,9 +118,10 @@ type run struct {
 	// fold.
 	from, warmFrom int64
 	fold           *chat.Fold
+	lag            *lag
 }
 
-func (a *Archiver) start(ctx context.Context, p chat.Partition) (*run, error) {
+func (a *Archiver) start(ctx context.Context, p chat.Partition, lag *lag) (*run, error) {
 	watermark, err := a.store.Watermark(ctx, p)
 	if err != nil {
 		return nil, fmt.Errorf("read watermark: %w", err)
@@ -138,7 +143,8 @@ func (a *Archiver) start(ctx context.Context, p chat.Partition) (*run, error) {
 	case from > bounds.Next:
 		return nil, fmt.Errorf("watermark %d of %s lies beyond the end of the log, %d: %w", from, p, bounds.Next, chat.ErrOffsetOutOfRange)
 	}
-	return &run{partition: p, from: from, warmFrom: chat.WarmFrom(from, bounds.First), fold: chat.NewFold()}, nil
+	lag.begins(from, bounds.Next)
+	return &run{partition: p, from: from, warmFrom: chat.WarmFrom(from, bounds.First), fold: chat.NewFold(), lag: lag}, nil
 }
 
 func (a *Archiver) archive(ctx context.Context, r *run, batch chat.Batch) error {
@@ -180,6 +186,7 @@ func (a *Archiver) archive(ctx context.Context, r *run, batch chat.Batch) error 
 	}
 	a.options.Metrics.Archived.Add(float64(len(messages)))
 	r.from = batch.Next
+	r.lag.archived(r.from)
 	return nil
 }
 

@@ -67,8 +67,10 @@ type Metrics struct {
 	AppendDuration  prometheus.Histogram
 	RequestDuration *prometheus.HistogramVec // route, method, code
 
-	Archived       prometheus.Counter
-	ForeignRecords prometheus.Counter
+	Archived          prometheus.Counter
+	ForeignRecords    prometheus.Counter
+	ArchiveLag        prometheus.Gauge
+	ArchivePartitions prometheus.Gauge
 }
 
 // latencyBuckets reach from 100 µs to 10 s.
@@ -121,6 +123,12 @@ func New(version string) *Metrics {
 		ForeignRecords: prometheus.NewCounter(prometheus.CounterOpts{
 			Name: "chat_archive_foreign_records_total", Help: "Log records that are not events and were skipped.",
 		}),
+		ArchiveLag: prometheus.NewGauge(prometheus.GaugeOpts{
+			Name: "chat_archive_lag_messages", Help: "Log records that are not archived yet, of the partitions that this process archives.",
+		}),
+		ArchivePartitions: prometheus.NewGauge(prometheus.GaugeOpts{
+			Name: "chat_archive_partitions", Help: "Partitions that this process archives.",
+		}),
 	}
 	buildInfo := prometheus.NewGauge(prometheus.GaugeOpts{
 		Name: "chat_build_info", Help: "Always 1; the labels tell the build.",
@@ -129,7 +137,7 @@ func New(version string) *Metrics {
 	buildInfo.Set(1)
 	m.Registry.MustRegister(
 		m.Connections, m.Opened, m.Closed, m.Deliveries, m.Dropped, m.Resumes, m.DeliveryLatency,
-		m.Accepted, m.Refused, m.AppendDuration, m.RequestDuration, m.Archived, m.ForeignRecords, buildInfo,
+		m.Accepted, m.Refused, m.AppendDuration, m.RequestDuration, m.Archived, m.ForeignRecords, m.ArchiveLag, m.ArchivePartitions, buildInfo,
 		collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}),
 	)
 	m.preset()
