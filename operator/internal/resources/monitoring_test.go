@@ -18,8 +18,6 @@ import (
 // Prometheus' own.
 var foreignSeries = []string{
 	"chatcluster_cleaner_last_success_timestamp_seconds", "chatcluster_status_condition", "up",
-	// The archivers', which are about to be.
-	"chat_archive_lag_messages", "chat_archive_partitions",
 }
 
 // serverSeries are the names of the server's series.
