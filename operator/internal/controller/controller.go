@@ -270,6 +270,9 @@ func (p *pass) begin() {
 		StaleAfter:  time.Duration(spec.Retention.Cleaner.StaleAfterHours) * time.Hour,
 		Cleaner:     p.cluster.Status.Cleaner,
 	}
+	if spec.Exposure.GatewayAPI != nil && !p.inputs.Capabilities.HTTPRoute {
+		p.observed.MissingKind = "exposure.gatewayAPI needs the CRDs of the Gateway API: there is no HTTPRoute here"
+	}
 }
 
 // again is when the next pass is due, if nothing is heard before.
