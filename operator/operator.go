@@ -9,6 +9,7 @@ import (
 
 	"github.com/chatcluster/chatcluster/operator/api/v1alpha1"
 	"github.com/chatcluster/chatcluster/operator/internal/controller"
+	"github.com/chatcluster/chatcluster/operator/internal/pods"
 	"github.com/chatcluster/chatcluster/operator/internal/resources"
 	"github.com/go-logr/logr"
 	corev1 "k8s.io/api/core/v1"
@@ -110,7 +111,7 @@ func setUp(mgr manager.Manager, o Options, observed *controller.Metrics) error {
 		}
 	}
 	return controller.Setup(mgr, controller.Options{
-		Namespace: o.Namespace, Logger: o.Logger, Reach: o.Reach, Capabilities: capabilities, Metrics: observed, Now: o.Now,
+		Namespace: o.Namespace, Logger: o.Logger, Reach: o.Reach, Pods: pods.New(pods.Options{}), Capabilities: capabilities, Metrics: observed, Now: o.Now,
 	})
 }
 

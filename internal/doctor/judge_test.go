@@ -214,6 +214,8 @@ func TestJudgeEndpoint(t *testing.T) {
 		{"went down", ok, doctor.Answer{Err: errDown}, "FAIL refused"},
 		{"not ready", ok, doctor.Answer{Status: 503, Body: []byte(`{"status":"fail","checks":[{"name":"serving","status":"ok"},{"name":"gateway","status":"fail"}]}`)},
 			"FAIL not ready (503): gateway|log"},
+		{"ready in part", ok, doctor.Answer{Status: 200, Body: []byte(`{"status":"degraded","checks":[{"name":"serving","status":"ok"},{"name":"cassandra","status":"degraded"}]}`)},
+			"warn is ready|cassandra"},
 		{"not ready by a proxy", ok, doctor.Answer{Status: 502, Body: []byte("<html>")}, "FAIL not ready (502)"},
 	}
 	for _, test := range tests {

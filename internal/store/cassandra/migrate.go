@@ -99,7 +99,7 @@ func Migrate(ctx context.Context, o Options) error {
 		return err
 	}
 	o.Timeout = max(o.Timeout, schemaTimeout)
-	session, err := connect(o, "")
+	session, err := connect(ctx, o, "")
 	if err != nil {
 		return err
 	}

@@ -90,12 +90,17 @@ func archivers(c *v1alpha1.ChatCluster, d *appsv1.Deployment, running []corev1.P
 	}, true
 }
 
+// current is how many pods the part shall have had so far.
+func (a autoscaled) current() int32 {
+	if d := a.deployment; d != nil && value(d.Spec.Replicas) > 0 {
+		return *d.Spec.Replicas
+	}
+	return a.start
+}
+
 // scale says how many pods the part shall have.
 func (s scaler) scale(ctx context.Context, a autoscaled) int32 {
-	current := a.start
-	if d := a.deployment; d != nil && value(d.Spec.Replicas) > 0 {
-		current = *d.Spec.Replicas
-	}
+	current := a.current()
 	samples, unreadable := s.read(ctx, a.part, a.running, a.gauge)
 	decision := decide.Autoscale{
 		Replicas: current, Min: a.min, Max: a.max, MaxUseful: a.useful, Target: float64(a.target),
