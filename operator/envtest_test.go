@@ -76,6 +76,8 @@ type world struct {
 	mu          sync.Mutex
 	unreachable map[string]bool
 	jobsFail    bool
+	// rolloutsWait has Deployments not roll out.
+	rolloutsWait bool
 }
 
 func newWorld(t testing.TB) *world {
@@ -198,7 +200,7 @@ func (w *world) playOnce(ctx context.Context) error {
 	}
 	for i := range deployments.Items {
 		d := &deployments.Items[i]
-		if d.Status.ObservedGeneration == d.Generation {
+		if d.Status.ObservedGeneration == d.Generation || w.rolloutsWait {
 			continue
 		}
 		n := ptr.Deref(d.Spec.Replicas, 1)
