@@ -12,9 +12,11 @@ import (
 
 	"github.com/chatcluster/chatcluster/operator"
 	"github.com/chatcluster/chatcluster/operator/api/v1alpha1"
+	"github.com/go-logr/logr"
 	appsv1 "k8s.io/api/apps/v1"
 	batchv1 "k8s.io/api/batch/v1"
 	corev1 "k8s.io/api/core/v1"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	"k8s.io/apimachinery/pkg/api/meta"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/runtime"
@@ -23,6 +25,7 @@ import (
 	"k8s.io/utils/ptr"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 	"sigs.k8s.io/controller-runtime/pkg/envtest"
+	"sigs.k8s.io/controller-runtime/pkg/log"
 )
 
 // patience is how long a test waits for what must happen. It bounds a failure,
@@ -48,6 +51,9 @@ func runWithAPIServer(m *testing.M) int {
 	environment = &envtest.Environment{
 		CRDDirectoryPaths: []string{filepath.Join("..", "config", "crd")}, ErrorIfCRDPathMissing: true,
 	}
+	// The default range has room for 254 Services.
+	environment.ControlPlane.GetAPIServer().Configure().Set("service-cluster-ip-range", "10.96.0.0/16")
+	log.SetLogger(logr.Discard())
 	config, err := environment.Start()
 	if err != nil {
 		fmt.Fprintln(os.Stderr, "start the API server:", err)
@@ -208,7 +214,8 @@ func (w *world) playOnce(ctx context.Context) error {
 			ObservedGeneration: d.Generation, Replicas: n, UpdatedReplicas: n, ReadyReplicas: n, AvailableReplicas: n,
 			Conditions: []appsv1.DeploymentCondition{{Type: appsv1.DeploymentProgressing, Status: corev1.ConditionTrue, Reason: "NewReplicaSetAvailable"}},
 		}
-		if err := w.client.Status().Update(ctx, d); err != nil {
+		// Who lost a race is seen again in the next round.
+		if err := w.client.Status().Update(ctx, d); err != nil && !apierrors.IsConflict(err) {
 			return err
 		}
 	}
@@ -218,7 +225,7 @@ func (w *world) playOnce(ctx context.Context) error {
 	}
 	for i := range jobs.Items {
 		if job := &jobs.Items[i]; len(job.Status.Conditions) == 0 {
-			if err := w.endJob(ctx, job); err != nil {
+			if err := w.endJob(ctx, job); err != nil && !apierrors.IsConflict(err) {
 				return err
 			}
 		}
