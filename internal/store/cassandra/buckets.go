@@ -184,7 +184,7 @@ func (s *Store) bucketAt(ctx context.Context, room string, at position) (bucket,
 	if errors.Is(err, gocql.ErrNotFound) {
 		return bucket{}, chat.ErrNotFound
 	}
-	return b, translate(err)
+	return b, translate(ctx, err)
 }
 
 // scanOne scans the one row of a query.

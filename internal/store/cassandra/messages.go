@@ -124,7 +124,7 @@ func (s *Store) putChunk(ctx context.Context, c chunk) error {
 	for _, m := range c.messages {
 		batch.Entries = append(batch.Entries, gocql.BatchEntry{Stmt: stmt, Args: args(m), Idempotent: true})
 	}
-	return translate(batch.ExecContext(ctx))
+	return translate(ctx, batch.ExecContext(ctx))
 }
 
 // Messages answers a query in rising order of ids. It reads the buckets one by

@@ -76,7 +76,7 @@ func schemaOf(ctx context.Context, session *gocql.Session, keyspace string) (ver
 		return 0, 0, nil
 	}
 	if err != nil {
-		return 0, 0, fmt.Errorf("read schema version: %w", translate(err))
+		return 0, 0, fmt.Errorf("read schema version: %w", translate(ctx, err))
 	}
 	return version, oldest, nil
 }
@@ -111,7 +111,7 @@ func Migrate(ctx context.Context, o Options) error {
 	}
 	if found < SchemaVersion {
 		if err := m.run(ctx, o.Replication); err != nil {
-			return fmt.Errorf("migrate keyspace %s: %w", o.Keyspace, translate(err))
+			return fmt.Errorf("migrate keyspace %s: %w", o.Keyspace, translate(ctx, err))
 		}
 	}
 	return checkSchema(ctx, session, o.Keyspace)

@@ -34,7 +34,7 @@ func AskNode(ctx context.Context, o Options, host string) (NodeState, error) {
 	err = session.Query(`SELECT toTimestamp(now()) FROM system.local`).ScanContext(ctx, &n.Clock)
 	n.After = o.Now()
 	if err != nil {
-		return NodeState{}, fmt.Errorf("read the clock: %w", translate(err))
+		return NodeState{}, fmt.Errorf("read the clock: %w", translate(ctx, err))
 	}
 	if err := checkSchema(ctx, session, o.Keyspace); err != nil && !errors.As(err, &n.Schema) {
 		return NodeState{}, err

@@ -125,11 +125,11 @@ func connectTo(ctx context.Context, o Options, keyspace string, only bool) (*goc
 		if err == nil {
 			session.Close()
 		}
-		return nil, fmt.Errorf("connect to Cassandra at %v: %w", o.Hosts, translate(ctx.Err()))
+		return nil, fmt.Errorf("connect to Cassandra at %v: %w", o.Hosts, translate(ctx, ctx.Err()))
 	}
 	log.opened.Store(true)
 	if err != nil {
-		return nil, fmt.Errorf("connect to Cassandra at %v: %w", o.Hosts, attempts.translate(err))
+		return nil, fmt.Errorf("connect to Cassandra at %v: %w", o.Hosts, attempts.translate(ctx, err))
 	}
 	return session, nil
 }
@@ -145,11 +145,11 @@ func (e *connectErrors) ObserveConnect(attempt gocql.ObservedConnect) {
 	}
 }
 
-func (e *connectErrors) translate(err error) error {
+func (e *connectErrors) translate(ctx context.Context, err error) error {
 	if cause := e.last.Load(); cause != nil && isUnavailable(*cause) || isUnavailable(err) {
 		return fmt.Errorf("%w: %w", chat.ErrUnavailable, err)
 	}
-	return translate(err)
+	return translate(ctx, err)
 }
 
 // unavailable are the driver's errors after which the same call may succeed.
@@ -166,13 +166,18 @@ var unavailableTexts = []string{
 	"failed to resolve any of the provided hostnames",
 }
 
-// translate turns the driver's errors into the port's.
-func translate(err error) error {
+// translate turns the driver's errors of a call with ctx into the port's.
+func translate(ctx context.Context, err error) error {
 	if err == nil || errors.Is(err, chat.ErrUnavailable) {
 		return err
 	}
 	if isUnavailable(err) {
 		return fmt.Errorf("%w: %w", chat.ErrUnavailable, err)
+	}
+	if errors.Is(err, context.Canceled) && ctx.Err() == nil {
+		// It was not the caller who cancelled: the driver prepares statements with the
+		// connection's context, which ends with the connection.
+		return fmt.Errorf("%w: the connection has ended: %v", chat.ErrUnavailable, err)
 	}
 	return err
 }

@@ -125,7 +125,7 @@ func (s *Store) putPresence(ctx context.Context, table presenceTable, rows []cha
 					r.Left, millis(r.Updated), ttl, stamp,
 				}})
 			}
-			group.Go(func() error { return translate(batch.ExecContext(ctx)) })
+			group.Go(func() error { return translate(ctx, batch.ExecContext(ctx)) })
 		}
 	}
 	return group.Wait()

@@ -74,7 +74,7 @@ func (s *Store) query(stmt string, args ...any) *gocql.Query {
 
 // exec runs a statement that may be repeated without harm.
 func (s *Store) exec(ctx context.Context, stmt string, args ...any) error {
-	return translate(s.query(stmt, args...).ExecContext(ctx))
+	return translate(ctx, s.query(stmt, args...).ExecContext(ctx))
 }
 
 // scan reads one row, or answers chat.ErrNotFound.
@@ -83,7 +83,7 @@ func (s *Store) scan(ctx context.Context, stmt string, args []any, dest ...any) 
 	if errors.Is(err, gocql.ErrNotFound) {
 		return chat.ErrNotFound
 	}
-	return translate(err)
+	return translate(ctx, err)
 }
 
 // each calls f for each row, until f returns false. Pages of pageSize rows are
@@ -93,10 +93,10 @@ func (s *Store) each(ctx context.Context, pageSize int, stmt string, args []any,
 	for rows.Next() {
 		more, err := f(rows)
 		if err != nil || !more {
-			return errors.Join(err, translate(rows.Err()))
+			return errors.Join(err, translate(ctx, rows.Err()))
 		}
 	}
-	return translate(rows.Err())
+	return translate(ctx, rows.Err())
 }
 
 // A lightweight transaction that timed out may have been applied or not. All of
@@ -121,7 +121,7 @@ func (s *Store) cas(ctx context.Context, run func(row map[string]any) (bool, err
 			return false, nil, err
 		}
 	}
-	return false, nil, translate(err)
+	return false, nil, translate(ctx, err)
 }
 
 func (s *Store) casQuery(ctx context.Context, stmt string, args ...any) (applied bool, row map[string]any, err error) {
@@ -137,7 +137,7 @@ func wait(ctx context.Context, d time.Duration) error {
 	case <-timer.C:
 		return nil
 	case <-ctx.Done():
-		return translate(ctx.Err())
+		return translate(ctx, ctx.Err())
 	}
 }
 
