@@ -113,7 +113,7 @@ func (n *Node) Kill(t testing.TB) {
 // stay open, and nothing answers.
 func (n *Node) Pause(t testing.TB) {
 	t.Helper()
-	n.must(t, "pause", n.process.signal(syscall.SIGSTOP))
+	n.must(t, "pause", n.process.pause())
 }
 
 // Resume lets a paused node go on (SIGCONT).

@@ -7,6 +7,7 @@ import (
 	"net"
 	"os"
 	"os/exec"
+	"path/filepath"
 	"runtime"
 	"strconv"
 	"syscall"
@@ -82,6 +83,37 @@ func (p *process) signal(s syscall.Signal) error {
 	default:
 		return syscall.Kill(p.pid, s)
 	}
+}
+
+// pause stops all threads of the process, and waits for that: on a busy machine
+// one of them may go on for a while after the signal, and answer.
+func (p *process) pause() error {
+	if err := p.signal(syscall.SIGSTOP); err != nil {
+		return err
+	}
+	ctx, cancel := context.WithTimeout(context.Background(), startTimeout)
+	defer cancel()
+	return p.await(ctx, func(context.Context) error { return allStopped(p.pid) })
+}
+
+// allStopped is nil if no thread of a process runs any more, or where there is
+// no /proc to ask.
+func allStopped(pid int) error {
+	threads, err := filepath.Glob(fmt.Sprintf("/proc/%d/task/*/stat", pid))
+	if err != nil {
+		return err
+	}
+	for _, thread := range threads {
+		stat, err := os.ReadFile(thread)
+		if err != nil {
+			continue // it has ended
+		}
+		// The state follows the name, which is in parentheses and may hold any.
+		if state := stat[bytes.LastIndexByte(stat, ')')+1:]; !bytes.HasPrefix(state, []byte(" T")) {
+			return fmt.Errorf("thread %s still runs", thread)
+		}
+	}
+	return nil
 }
 
 // kill ends the process at once, and waits for that.
