@@ -20,6 +20,10 @@ build: ## Build the commands into bin/
 run: ## Run the server
 	$(GO) run ./cmd/chatd
 
+.PHONY: images
+images: ## Build the container images for IMAGE_PLATFORMS
+	VERSION=$(VERSION) config/images/build
+
 .PHONY: deps
 deps: ## Install what the tests need besides Go
 	test/deps/install

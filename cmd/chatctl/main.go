@@ -10,6 +10,7 @@ import (
 	"syscall"
 
 	"github.com/chatcluster/chatcluster/internal/ctl"
+	_ "golang.org/x/crypto/x509roots/fallback" // authorities to trust where the system has none, as in the image
 )
 
 func main() {

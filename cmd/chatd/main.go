@@ -12,6 +12,7 @@ import (
 
 	"github.com/chatcluster/chatcluster/internal/config"
 	"github.com/spf13/cobra"
+	_ "golang.org/x/crypto/x509roots/fallback" // authorities to trust where the system has none, as in the image
 )
 
 // version is set by the linker.
