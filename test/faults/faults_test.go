@@ -12,6 +12,7 @@ import (
 	"github.com/chatcluster/chatcluster/test/backends"
 	"github.com/chatcluster/chatcluster/test/chatdtest"
 	"github.com/chatcluster/chatcluster/test/faults"
+	"github.com/chatcluster/chatcluster/test/load"
 )
 
 var (
@@ -34,14 +35,14 @@ func TestFaults(t *testing.T) {
 	}
 	t.Logf("seed %d (repeat with: make test-faults FAULTS_FLAGS=-faults.seed=%[1]d)", *seed)
 	s := newSystem(t, *cassandra)
-	l := newLoad(t, s)
+	l := load.New(t, s.loadOptions())
 	sizes := map[faults.Role]int{}
 	for role, processes := range s.processes {
 		sizes[role] = len(processes)
 	}
 	// Every cache has seen everyone, and every client has received something.
-	l.during(func() { time.Sleep(3 * time.Second) })
-	l.check(t, "before any fault")
+	l.During(func() { time.Sleep(3 * time.Second) })
+	l.Check(t, "before any fault")
 	rounds, began := 0, time.Now()
 	for round := range faults.Plan(*seed, sizes, *outage) {
 		if time.Since(began) >= *duration {
@@ -49,23 +50,21 @@ func TestFaults(t *testing.T) {
 		}
 		rounds++
 		s.log(t, "round %d: %v", rounds, round)
-		ackedBefore, receivedBefore, readsBefore := l.log.Counts()
-		l.during(func() { s.breakThings(t, l, round) })
-		acked, received, reads := l.log.Counts()
-		s.log(t, "%d sends acknowledged, %d messages received, %d histories read", acked-ackedBefore, received-receivedBefore, reads-readsBefore)
+		before := l.Counts()
+		l.During(func() { s.breakThings(t, l, round) })
+		s.log(t, "%v", l.Counts().Sub(before))
 		s.mustRun(t)
-		l.check(t, round.String())
+		l.Check(t, round.String())
 		if t.Failed() {
 			break // the next rounds would only repeat it
 		}
 	}
-	acked, received, reads := l.log.Counts()
-	t.Logf("%d rounds in %s; %d sends acknowledged, %d messages received, %d histories read",
-		rounds, time.Since(began).Round(time.Second), acked, received, reads)
+	done := l.Counts()
+	t.Logf("%d rounds in %s; %v", rounds, time.Since(began).Round(time.Second), done)
 	// A run in which nothing happened proves nothing. Histories need Cassandra,
 	// which is away in some rounds.
-	if want := 20 * rounds; acked < want || received < want || reads < want/4 {
-		t.Errorf("got %d acknowledged, %d received and %d reads in %d rounds, want at least %d, %[5]d and %[6]d", acked, received, reads, rounds, want, want/4)
+	if want := 20 * rounds; done.Acked < want || done.Received < want || done.Reads < want/4 {
+		t.Errorf("got %d acknowledged, %d received and %d reads in %d rounds, want at least %d, %[5]d and %[6]d", done.Acked, done.Received, done.Reads, rounds, want, want/4)
 	}
 	if t.Failed() {
 		s.dump(t)
@@ -118,6 +117,18 @@ func newSystem(t *testing.T, cassandraNodes int) *system {
 	return s
 }
 
+// loadOptions have the clients go from each replica to the next.
+func (s *system) loadOptions() load.Options {
+	o := load.Options{Stay: 6 * time.Second, SettleTimeout: 90 * time.Second}
+	for _, a := range s.cluster.APIs {
+		o.APIs = append(o.APIs, a.API)
+	}
+	for _, g := range s.cluster.Gateways {
+		o.Gateways = append(o.Gateways, g.Gateway)
+	}
+	return o
+}
+
 func servers(list []*chatdtest.Server) []process {
 	var processes []process
 	for i := range list {
@@ -141,7 +152,7 @@ func (s *system) log(t *testing.T, format string, args ...any) {
 }
 
 // breakThings lets the faults of a round happen and end.
-func (s *system) breakThings(t *testing.T, l *load, round faults.Round) {
+func (s *system) breakThings(t *testing.T, l *load.Load, round faults.Round) {
 	for i, f := range round.Faults {
 		if i > 0 {
 			time.Sleep(round.Gap)
@@ -150,7 +161,7 @@ func (s *system) breakThings(t *testing.T, l *load, round faults.Round) {
 		s.begin(t, f)
 	}
 	if round.Faults[0].Role == faults.AllCassandra {
-		l.mustGoOn(t, round.Hold)
+		l.MustGoOn(t, round.Hold)
 	} else {
 		time.Sleep(round.Hold)
 	}
