@@ -33,10 +33,8 @@ const (
 
 	// sendPause and readPause are the longest times between two requests of a
 	// client.
-	sendPause = 60 * time.Millisecond
-	readPause = 200 * time.Millisecond
-	// callTimeout is how long a client waits for an answer before it turns to
-	// the other replica.
+	sendPause   = 60 * time.Millisecond
+	readPause   = 200 * time.Millisecond
 	callTimeout = 4 * time.Second
 )
 
@@ -50,8 +48,9 @@ type Options struct {
 	// SettleTimeout is how long everything may take to come back once nothing
 	// is broken any more.
 	SettleTimeout time.Duration
-	// SendPause overrides the longest pause of a sender.
-	SendPause time.Duration
+	// SendPause overrides the longest pause of a sender, CallTimeout how long a
+	// client waits for an answer before it turns to the next replica.
+	SendPause, CallTimeout time.Duration
 }
 
 // Load is the clients, and what they saw.
@@ -119,6 +118,9 @@ func New(t testing.TB, o Options) *Load {
 	t.Helper()
 	if o.SendPause == 0 {
 		o.SendPause = sendPause
+	}
+	if o.CallTimeout == 0 {
+		o.CallTimeout = callTimeout
 	}
 	l := &Load{t: t, options: o, log: &checker.Log{}}
 	register := func(name string) user {
@@ -214,7 +216,7 @@ func (l *Load) send(ctx context.Context, s *sender) {
 }
 
 func (l *Load) attempt(ctx context.Context, s *sender, c *chatdtest.Client) checker.Send {
-	call, cancel := context.WithTimeout(ctx, callTimeout)
+	call, cancel := context.WithTimeout(ctx, l.options.CallTimeout)
 	defer cancel()
 	start := time.Now()
 	var header []string
@@ -274,7 +276,7 @@ func (l *Load) receive(ctx context.Context, r *receiver, stay time.Duration) {
 func (l *Load) read(ctx context.Context, u user, turn int) {
 	for ; ctx.Err() == nil; wait(ctx, readPause) {
 		turn++
-		call, cancel := context.WithTimeout(ctx, callTimeout)
+		call, cancel := context.WithTimeout(ctx, l.options.CallTimeout)
 		read, err := u[turn%len(u)].Newest(call, l.uris[turn%rooms], 200)
 		cancel()
 		if err == nil {
