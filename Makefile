@@ -1,16 +1,19 @@
 # Every target prints what it runs. `make` alone lists them.
 SHELL := /bin/bash
+.SHELLFLAGS := -o pipefail -c
 GO ?= go
 FUZZTIME ?= 300000x
 FAULTS_DURATION ?= 60s
 FAULTS_FLAGS ?=
 VERSION ?= $(shell git describe --tags --always --dirty 2>/dev/null || echo dev)
+GENERATED := operator/api/v1alpha1/zz_generated.deepcopy.go config/crd/chatcluster.dev_chatclusters.yaml config/rbac/role.yaml \
+	charts/*/README.md charts/*/files charts/chatcluster/values.schema.json
 
 .DEFAULT_GOAL := help
 
 .PHONY: help
 help: ## List the targets
-	@awk -F':.*## ' '/^[a-z-]+:.*## /{printf "  %-14s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@awk -F':.*## ' '/^[a-z0-9-]+:.*## /{printf "  %-17s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 .PHONY: build
 build: ## Build the commands into bin/
@@ -29,11 +32,23 @@ deps: ## Install what the tests need besides Go
 	test/deps/install
 
 .PHONY: test
-test: deps ## Run all tests, under the race detector, with a real Kafka and Cassandra
-	$(GO) run ./test/backends/run $(GO) test -race -shuffle=on -count=1 -timeout 20m ./...
+test: deps ## Run all tests, under the race detector, with a real Kafka, Cassandra and API server
+	KUBEBUILDER_ASSETS=$$(test/deps/envtest) $(GO) run ./test/backends/run $(GO) test -race -shuffle=on -count=1 -timeout 20m ./...
+
+.PHONY: generate
+generate: ## Make the deepcopy functions, the CRD, the roles, and the charts' schemas and READMEs
+	$(GO) tool controller-gen object paths=./operator/api/...
+	$(GO) tool controller-gen crd paths=./operator/api/... output:crd:stdout | $(GO) run ./operator/internal/manifests crd
+	$(GO) tool controller-gen rbac:roleName=chat-operator paths=./operator/... output:rbac:stdout | $(GO) run ./operator/internal/manifests rbac
+	$(GO) run ./operator/internal/manifests dashboard <operator/internal/resources/dashboard.json
+	$$(test/deps/k8s helm-docs)/helm-docs --chart-search-root charts --log-level error
+
+.PHONY: verify-generated
+verify-generated: generate ## Check that what make generate makes is committed
+	git diff --exit-code -- $(GENERATED)
 
 .PHONY: lint
-lint: ## Check format, vet and staticcheck
+lint: verify-generated ## Check format, vet, staticcheck and what is generated
 	@echo gofmt -l .; files=$$(gofmt -l .); test -z "$$files" || { echo "not formatted: $$files"; exit 1; }
 	$(GO) vet ./...
 	$(GO) vet -tags faults ./test/faults

@@ -154,7 +154,7 @@ func Load(fs *pflag.FlagSet, c *Config, environ []string) error {
 			}
 		}
 	})
-	return errors.Join(append(errs, c.validate()...)...)
+	return errors.Join(append(errs, c.Validate())...)
 }
 
 // setFlag sets a flag to value; a list is replaced, not added to.
@@ -216,7 +216,8 @@ func (c *Config) Level() slog.Level {
 	return level
 }
 
-func (c *Config) validate() []error {
+// Validate reports all that is wrong with the settings at once.
+func (c *Config) Validate() error {
 	v := validator{}
 	v.check(c.DataDir != "", "data-dir", "must name a folder")
 	for _, a := range []struct{ name, value string }{
@@ -253,7 +254,7 @@ func (c *Config) validate() []error {
 	c.Cassandra.validate(&v)
 	v.check((len(c.Kafka.Brokers) > 0) == (len(c.Cassandra.Hosts) > 0), "kafka-brokers and cassandra-hosts",
 		"go together: both for a cluster, none for a server with its data on disk")
-	return v.errs
+	return errors.Join(v.errs...)
 }
 
 // Cluster reports whether the server is part of a cluster.

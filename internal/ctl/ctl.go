@@ -92,7 +92,7 @@ func (a *app) root() *cobra.Command {
 	flags.StringVar(&a.flags.Gateway, "gateway", "", "URL of live delivery (or "+gatewayVariable+"; default: the server's host, port 8081 beside 8000)")
 	flags.StringVar(&a.flags.Token, "token", "", "token of a log-in (better in "+tokenVariable+": others can see command lines; default: that of chatctl login)")
 	flags.StringVarP(&a.output, "output", "o", outputText, "form of the output: text, or json (lists of messages as one object per line)")
-	root.AddCommand(a.register(), a.login(), a.logout(), a.sessions(), a.send(), a.history(), a.receive(), a.doctor())
+	root.AddCommand(a.register(), a.login(), a.logout(), a.sessions(), a.send(), a.history(), a.receive(), a.check(), a.doctor())
 	return root
 }
 

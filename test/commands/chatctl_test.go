@@ -86,6 +86,19 @@ func TestChatctlReceives(t *testing.T) {
 	next(t, out, "amir: three")
 }
 
+func TestChatctlChecks(t *testing.T) {
+	s := chatdtest.Start(t, t.TempDir())
+	args := []string{"check", "--server", "http://" + s.API, "--gateway", "ws://" + s.Gateway}
+	out, err := exec.Command(chatdtest.Binary(t, "chatctl"), args...).Output()
+	if got := strings.Count(string(out), "ok    "); err != nil || got != 6 {
+		t.Errorf("got %v and %q, want success and six steps", err, out)
+	}
+	s.Kill()
+	if out, err := exec.Command(chatdtest.Binary(t, "chatctl"), args...).Output(); err == nil || len(out) > 0 {
+		t.Errorf("without a server: got %v and %q, want a failure and no step", err, out)
+	}
+}
+
 // awaitSockets waits until so many sockets are open.
 func awaitSockets(t *testing.T, s *chatdtest.Server, n int) {
 	t.Helper()

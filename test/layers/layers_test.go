@@ -43,6 +43,8 @@ var rules = []rule{
 	{"internal/doctor", []string{"internal/chat", "internal/log/kafka", "internal/store/cassandra"}},
 	{"internal/ctl", []string{"internal/client", "internal/config", "internal/connect", "internal/doctor"}},
 	{"cmd/chatctl", []string{"internal/client", "internal/ctl"}},
+	{"operator", []string{"internal/config"}},
+	{"cmd/chat-operator", []string{"operator"}},
 }
 
 // drivers may be imported below these folders only.
@@ -51,8 +53,8 @@ var drivers = map[string][]string{
 	"github.com/segmentio/kafka-go":            {"internal/log/kafka", "test"},
 	"github.com/apache/cassandra-gocql-driver": {"internal/store/cassandra", "test"},
 	"github.com/gorilla/websocket":             {"internal/gateway", "internal/client", "test"},
-	"k8s.io":                                   {"operator", "test/e2e"},
-	"sigs.k8s.io":                              {"operator", "test/e2e"},
+	"k8s.io":                                   {"operator", "cmd/chat-operator", "test/e2e"},
+	"sigs.k8s.io":                              {"operator", "cmd/chat-operator", "test/e2e"},
 }
 
 type goPackage struct {

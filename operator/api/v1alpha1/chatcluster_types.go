@@ -190,7 +190,7 @@ type Retention struct {
 
 // Cleaner is the CronJob that deletes old messages.
 //
-// +kubebuilder:validation:XValidation:rule="!has(self.timeZone) || self.timeZone == ” || self.timeZone.matches('^[A-Za-z0-9_+-]+(/[A-Za-z0-9_+-]+)*$')",message="timeZone must be a name of the time zone database, such as Europe/Berlin"
+// +kubebuilder:validation:XValidation:rule="!has(self.timeZone) || size(self.timeZone) == 0 || self.timeZone.matches('^[A-Za-z0-9_+-]+(/[A-Za-z0-9_+-]+)*$')",message="timeZone must be a name of the time zone database, such as Europe/Berlin"
 type Cleaner struct {
 	// mode is Disabled to have no CronJob.
 	// +optional

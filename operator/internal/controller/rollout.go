@@ -1,0 +1,163 @@
+package controller
+
+import (
+	"context"
+	"crypto/sha256"
+	"encoding/hex"
+	"fmt"
+	"slices"
+	"strings"
+
+	"github.com/chatcluster/chatcluster/operator/api/v1alpha1"
+	"github.com/chatcluster/chatcluster/operator/internal/decide"
+	"github.com/chatcluster/chatcluster/operator/internal/resources"
+	appsv1 "k8s.io/api/apps/v1"
+	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
+	"k8s.io/apimachinery/pkg/runtime"
+	appsv1ac "k8s.io/client-go/applyconfigurations/apps/v1"
+)
+
+// shownPaths is how many changed fields RequiresUpdate names, for each part.
+const shownPaths = 4
+
+// chooseReplicas says how many pods each Deployment shall have.
+func (p *pass) chooseReplicas(context.Context) {
+	spec := &p.cluster.Spec
+	for part, replicas := range map[resources.Part]*int32{
+		resources.PartAPI: spec.API.Replicas, resources.PartGateway: spec.Gateway.Replicas, resources.PartArchiver: spec.Archiver.Replicas,
+	} {
+		if !p.observed.Hibernated && replicas != nil {
+			p.inputs.Replicas[part] = *replicas
+		} else {
+			p.inputs.Replicas[part] = 0
+		}
+	}
+}
+
+// rollOut writes the Deployments.
+func (p *pass) rollOut(ctx context.Context) error {
+	rendered := map[resources.Part]*unstructured.Unstructured{}
+	for _, part := range resources.Deployments {
+		u, err := resources.Deployment(p.inputs, part)
+		if err != nil {
+			return fmt.Errorf("render %s: %w", part, err)
+		}
+		rendered[part] = u
+	}
+	p.observed.UpdateTo = updateRevision(rendered)
+	approved := p.cluster.Spec.UpdatePolicy == v1alpha1.UpdateAutomatic || p.cluster.Annotations[v1alpha1.UpdateAnnotation] == p.observed.UpdateTo
+	for _, part := range resources.Deployments {
+		if err := p.rollOutPart(ctx, part, rendered[part], approved); err != nil {
+			return err
+		}
+		p.observed.Parts = append(p.observed.Parts, p.children.part(part, p.inputs.Replicas[part]))
+	}
+	return nil
+}
+
+func (p *pass) rollOutPart(ctx context.Context, part resources.Part, u *unstructured.Unstructured, approved bool) error {
+	live := p.children.deployments[part]
+	want := u.GetAnnotations()
+	r := decide.Rollout{
+		Exists: live != nil, Inputs: want[resources.AnnotationInputs], Revision: want[resources.AnnotationRevision],
+		Migrated: p.observed.Migration == decide.MigrationNone, Hibernated: p.observed.Hibernated, Approved: approved,
+	}
+	if live != nil {
+		r.LiveInputs, r.LiveRevision = live.Annotations[resources.AnnotationInputs], live.Annotations[resources.AnnotationRevision]
+	}
+	switch action := r.Decide(); action {
+	case decide.RolloutSkip:
+		return nil
+	case decide.RolloutApply:
+		return p.apply(ctx, u)
+	default:
+		scaled, err := withReplicas(live, p.inputs.Replicas[part])
+		if err != nil {
+			return fmt.Errorf("keep the template of %s: %w", part, err)
+		}
+		if action == decide.RolloutWithhold {
+			p.observed.Withheld = append(p.observed.Withheld, string(part)+": "+changes(scaled, u))
+		}
+		return p.apply(ctx, scaled)
+	}
+}
+
+// updateRevision names the templates of all parts together.
+func updateRevision(rendered map[resources.Part]*unstructured.Unstructured) string {
+	hash := sha256.New()
+	for _, part := range resources.Deployments {
+		fmt.Fprintf(hash, "%s=%s\n", part, rendered[part].GetAnnotations()[resources.AnnotationRevision])
+	}
+	return hex.EncodeToString(hash.Sum(nil))[:10]
+}
+
+// withReplicas is what the operator applied to a Deployment last, with another
+// number of replicas: all of it must be sent again, for what is left out is taken
+// away.
+func withReplicas(live *appsv1.Deployment, replicas int32) (*unstructured.Unstructured, error) {
+	applied, err := appsv1ac.ExtractDeployment(live, string(FieldOwner))
+	if err != nil {
+		return nil, err
+	}
+	if applied.Spec == nil || applied.Spec.Template == nil {
+		return nil, fmt.Errorf("deployment %s has no template of this operator's", live.Name)
+	}
+	applied.Spec.WithReplicas(replicas)
+	content, err := runtime.DefaultUnstructuredConverter.ToUnstructured(applied)
+	if err != nil {
+		return nil, err
+	}
+	return &unstructured.Unstructured{Object: content}, nil
+}
+
+// changes names the fields of the pod template that differ.
+func changes(from, to *unstructured.Unstructured) string {
+	before, _, _ := unstructured.NestedMap(from.Object, "spec", "template")
+	after, _, _ := unstructured.NestedMap(to.Object, "spec", "template")
+	paths := changedPaths(nil, "", before, after)
+	slices.Sort(paths)
+	if more := len(paths) - shownPaths; more > 0 {
+		paths = append(paths[:shownPaths], fmt.Sprintf("and %d more", more))
+	}
+	return strings.Join(paths, ", ")
+}
+
+func changedPaths(paths []string, at string, before, after any) []string {
+	switch b := before.(type) {
+	case map[string]any:
+		a, ok := after.(map[string]any)
+		if !ok {
+			return append(paths, at)
+		}
+		for key := range b {
+			paths = changedPaths(paths, join(at, key), b[key], a[key])
+		}
+		for key := range a {
+			if _, ok := b[key]; !ok {
+				paths = append(paths, join(at, key))
+			}
+		}
+		return paths
+	case []any:
+		a, ok := after.([]any)
+		if !ok || len(a) != len(b) {
+			return append(paths, at)
+		}
+		for i := range b {
+			paths = changedPaths(paths, fmt.Sprintf("%s[%d]", at, i), b[i], a[i])
+		}
+		return paths
+	default:
+		if before != after {
+			paths = append(paths, at)
+		}
+		return paths
+	}
+}
+
+func join(at, key string) string {
+	if at == "" {
+		return key
+	}
+	return at + "." + key
+}

@@ -1,0 +1,96 @@
+package resources
+
+import (
+	"fmt"
+	"strings"
+
+	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
+)
+
+// The labels of the series.
+const (
+	labelCluster = "chatcluster"
+	labelPart    = "part"
+)
+
+// runbooks is where each alert is explained, under its name in small letters.
+const runbooks = "https://github.com/chatcluster/chatcluster/blob/main/docs/runbooks.md#"
+
+// severities of alerts.
+const (
+	critical = "critical"
+	warning  = "warning"
+)
+
+// alert is a rule of Prometheus.
+type alert struct {
+	name, expr, lasts, severity, summary string
+}
+
+// alerts are the rules for a cluster. CLUSTER in an expression stands for the
+// matchers of the pods' series, OBJECT for those of the operator's series.
+func alerts(in Inputs) []alert {
+	s := in.Cluster.Spec
+	all := []alert{
+		{
+			name: "ChatAppendErrors", lasts: "5m", severity: critical,
+			expr: `sum(rate(chat_messages_refused_total{CLUSTER,reason=~"unavailable|outcome_unknown"}[5m]))` +
+				` / (sum(rate(chat_messages_accepted_total{CLUSTER}[5m])) + sum(rate(chat_messages_refused_total{CLUSTER,reason=~"unavailable|outcome_unknown"}[5m]))) > 0.01`,
+			summary: "More than 1% of the messages are not accepted.",
+		},
+		{
+			name: "ChatDeliverySlow", lasts: "10m", severity: warning,
+			expr:    `histogram_quantile(0.99, sum by (le) (rate(chat_delivery_latency_seconds_bucket{CLUSTER}[5m]))) > 1`,
+			summary: "1% of the deliveries take more than a second.",
+		},
+		{
+			name: "ChatGatewayNearLimit", lasts: "10m", severity: warning,
+			expr:    fmt.Sprintf(`max(sum by (pod) (chat_gateway_connections{CLUSTER,part="gateway"})) > 0.8 * %d`, s.Gateway.MaxSockets),
+			summary: "A gateway holds more than 80% of the sockets that it may.",
+		},
+		{
+			name: "ChatArchiverLag", lasts: "10m", severity: critical,
+			expr:    `sum(chat_archive_lag_messages{CLUSTER}) > 50000`,
+			summary: "More than 50,000 messages wait to be archived.",
+		},
+		{
+			name: "ChatClusterNotReady", lasts: "15m", severity: critical,
+			expr:    `chatcluster_status_condition{OBJECT,type="Ready",status="True"} == 0`,
+			summary: "The ChatCluster has not been ready for 15 minutes.",
+		},
+	}
+	if in.Replicas[PartGateway] > 0 {
+		all = append(all, alert{
+			name: "ChatGatewaysDown", lasts: "2m", severity: critical,
+			expr:    `(sum(up{CLUSTER,part="gateway"}) or vector(0)) == 0`,
+			summary: "No gateway answers.",
+		})
+	}
+	if c := s.Retention.Cleaner; c.Mode == "Enabled" {
+		all = append(all, alert{
+			name: "ChatCleanerStale", lasts: "15m", severity: warning,
+			expr:    fmt.Sprintf(`time() - chatcluster_cleaner_last_success_timestamp_seconds{OBJECT} > %d`, int64(c.StaleAfterHours)*3600),
+			summary: fmt.Sprintf("The cleaner has not succeeded for %d hours.", c.StaleAfterHours),
+		})
+	}
+	return all
+}
+
+func prometheusRule(in Inputs) (*unstructured.Unstructured, error) {
+	name, namespace := in.Cluster.Name, in.Cluster.Namespace
+	matchers := strings.NewReplacer(
+		"CLUSTER", fmt.Sprintf(`namespace=%q,%s=%q`, namespace, labelCluster, name),
+		"OBJECT", fmt.Sprintf(`namespace=%q,name=%q`, namespace, name),
+	)
+	var rules []any
+	for _, a := range alerts(in) {
+		rules = append(rules, map[string]any{
+			"alert": a.name, "expr": matchers.Replace(a.expr), "for": a.lasts,
+			"labels":      map[string]any{"severity": a.severity, labelCluster: name, "namespace": namespace},
+			"annotations": map[string]any{"summary": a.summary, "runbook_url": runbooks + strings.ToLower(a.name)},
+		})
+	}
+	return foreign(in, prometheusRuleKind, name, "", map[string]any{
+		"groups": []any{map[string]any{"name": "chatcluster." + namespace + "." + name, "rules": rules}},
+	})
+}

@@ -1,0 +1,106 @@
+package resources
+
+import (
+	"fmt"
+	"strconv"
+	"time"
+
+	"github.com/chatcluster/chatcluster/internal/config"
+)
+
+// reportFile is where the kubelet reads a container's last words.
+const reportFile = "/dev/termination-log"
+
+// flag is a setting of one part alone.
+type flag struct{ name, value string }
+
+// flags are the settings of a part that are not in the shared file.
+func flags(in Inputs, part Part) []flag {
+	listen := func(name string, port int32) flag { return flag{name, fmt.Sprintf(":%d", port)} }
+	s := in.Cluster.Spec
+	switch part {
+	case PartAPI:
+		return append([]flag{listen("api-addr", PortAPI), listen("metrics-addr", PortMetrics)}, socketFlags(in)...)
+	case PartGateway:
+		return append([]flag{listen("gateway-addr", PortGateway), listen("metrics-addr", PortMetrics)}, socketFlags(in)...)
+	case PartArchiver:
+		return []flag{listen("metrics-addr", PortMetrics)}
+	case PartMigrate:
+		return []flag{
+			{"kafka-partitions", decimal(s.Kafka.Partitions)},
+			{"kafka-replication-factor", decimal(s.Kafka.ReplicationFactor)},
+			{"kafka-min-insync-replicas", decimal(s.Kafka.MinInsyncReplicas)},
+			{"kafka-retention", (time.Duration(s.Kafka.RetentionHours) * time.Hour).String()},
+			{"cassandra-replication", replication(in)},
+		}
+	default:
+		return nil
+	}
+}
+
+// socketFlags are the same for API and gateways: both hold sockets.
+func socketFlags(in Inputs) []flag {
+	g := in.Cluster.Spec.Gateway
+	return []flag{
+		{"max-sockets", decimal(g.MaxSockets)},
+		{"send-queue-bytes", decimal(g.SendQueueBytes)},
+		{"ring-bytes", decimal(g.RingBytes)},
+	}
+}
+
+// replication is the keyspace's, as CQL has it.
+func replication(in Inputs) string {
+	c := in.Cluster.Spec.Cassandra
+	if c.Datacenter == "" {
+		return fmt.Sprintf("{'class': 'SimpleStrategy', 'replication_factor': %d}", c.ReplicationFactor)
+	}
+	return fmt.Sprintf("{'class': 'NetworkTopologyStrategy', '%s': %d}", c.Datacenter, c.ReplicationFactor)
+}
+
+func decimal(n int32) string { return strconv.FormatInt(int64(n), 10) }
+
+// commands are the sub-commands of chatd.
+var commands = map[Part]string{
+	PartAPI: "api", PartGateway: "gateway", PartArchiver: "archive", PartMigrate: "migrate", PartCleaner: "clean",
+}
+
+// args are the arguments of a part's container.
+func args(in Inputs, part Part) []string {
+	a := []string{commands[part], "--config=" + configDir + "/" + configFile}
+	for _, f := range flags(in, part) {
+		a = append(a, "--"+f.name+"="+f.value)
+	}
+	if part == PartCleaner {
+		a = append(a, "-d", decimal(olderThanDays(in)), "--report-file", reportFile)
+	}
+	return a
+}
+
+func olderThanDays(in Inputs) int32 {
+	if days := in.Cluster.Spec.Retention.Cleaner.OlderThanDays; days != nil {
+		return *days
+	}
+	return 30
+}
+
+// stopRest is how long a stop takes beyond what the settings say, at most.
+const stopRest = 15 * time.Second
+
+// gracePeriod is how long a pod of the part may take to stop.
+//
+// The drain's settings are not passed to chatd yet: it has none.
+func gracePeriod(in Inputs, part Part) time.Duration {
+	shutdown := config.Default().ShutdownTimeout
+	if !hasSockets(part) {
+		return shutdown + stopRest
+	}
+	drain := in.Cluster.Spec.Gateway.Drain
+	return drainDelay(in) + max(time.Duration(drain.WindowSeconds)*time.Second, shutdown) + stopRest
+}
+
+func drainDelay(in Inputs) time.Duration {
+	if seconds := in.Cluster.Spec.Gateway.Drain.DelaySeconds; seconds != nil {
+		return time.Duration(*seconds) * time.Second
+	}
+	return 5 * time.Second
+}
