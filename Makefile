@@ -52,6 +52,7 @@ lint: verify-generated ## Check format, vet, staticcheck and what is generated
 	@echo gofmt -l .; files=$$(gofmt -l .); test -z "$$files" || { echo "not formatted: $$files"; exit 1; }
 	$(GO) vet ./...
 	$(GO) vet -tags faults ./test/faults
+	$(GO) vet -tags e2e ./test/e2e
 	$(GO) tool staticcheck ./...
 	$(GO) mod tidy -diff
 
@@ -66,6 +67,18 @@ crash: ## Kill the server 500 times under load
 .PHONY: test-faults
 test-faults: ## Break a whole cluster under load for FAULTS_DURATION
 	$(GO) test -tags faults ./test/faults -count=1 -timeout 30m -v -args -faults.duration=$(FAULTS_DURATION) $(FAULTS_FLAGS)
+
+.PHONY: demo
+demo: ## Run a cluster on kind, with two users in it
+	config/demo/up
+
+.PHONY: demo-down
+demo-down: ## Delete what make demo made
+	config/demo/down
+
+.PHONY: e2e
+e2e: ## Run images, charts and operator on a kind cluster, under load
+	$(GO) test -tags e2e ./test/e2e -run TestE2E -count=1 -timeout 120m -v
 
 .PHONY: bench
 bench: ## Measure the server against floors of the same run

@@ -36,6 +36,7 @@ const (
 
 // suite is what the steps share. A step finds the cluster ready, and leaves it so.
 type suite struct {
+	whole   *testing.T
 	place   place
 	version string
 	server  *chatdtest.Server
@@ -69,7 +70,7 @@ var steps = []step{
 }
 
 func TestE2E(t *testing.T) {
-	s := &suite{place: newPlace(t)}
+	s := &suite{whole: t, place: newPlace(t)}
 	s.server = &chatdtest.Server{API: s.place.host + ":" + apiPort, Gateway: s.place.host + ":" + gatewayPort}
 	t.Cleanup(chatdtest.RemoveBinaries)
 	s.version = s.place.images(t)

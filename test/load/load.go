@@ -164,6 +164,13 @@ func (l *Load) Counts() Counts {
 	return c
 }
 
+// Rooms are the URIs of the rooms that the clients talk in; Reader may read them
+// all.
+func (l *Load) Rooms() []string { return l.uris }
+
+// Reader is a client that may read all rooms.
+func (l *Load) Reader() *chatdtest.Client { return l.readers[0][0] }
+
 // During runs all clients until act has returned.
 func (l *Load) During(act func()) {
 	ctx, cancel := context.WithCancel(l.t.Context())
