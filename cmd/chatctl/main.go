@@ -10,7 +10,11 @@ import (
 	"syscall"
 
 	"github.com/chatcluster/chatcluster/internal/ctl"
-	_ "golang.org/x/crypto/x509roots/fallback" // authorities to trust where the system has none, as in the image
+
+	// What a system without files lacks, as the image is one.
+	_ "time/tzdata"
+
+	_ "golang.org/x/crypto/x509roots/fallback"
 )
 
 func main() {

@@ -12,7 +12,11 @@ import (
 
 	"github.com/chatcluster/chatcluster/internal/config"
 	"github.com/spf13/cobra"
-	_ "golang.org/x/crypto/x509roots/fallback" // authorities to trust where the system has none, as in the image
+
+	// What a system without files lacks, as the image is one.
+	_ "time/tzdata"
+
+	_ "golang.org/x/crypto/x509roots/fallback"
 )
 
 // version is set by the linker.
