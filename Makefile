@@ -3,7 +3,7 @@ SHELL := /bin/bash
 .SHELLFLAGS := -o pipefail -c
 GO ?= go
 FUZZTIME ?= 300000x
-FAULTS_DURATION ?= 60s
+FAULTS_DURATION ?= 5m
 FAULTS_FLAGS ?=
 VERSION ?= $(shell git describe --tags --always --dirty 2>/dev/null || echo dev)
 GENERATED := operator/api/v1alpha1/zz_generated.deepcopy.go config/crd/chatcluster.dev_chatclusters.yaml config/rbac/role.yaml \
@@ -52,9 +52,16 @@ lint: verify-generated ## Check format, vet, staticcheck and what is generated
 	@echo gofmt -l .; files=$$(gofmt -l .); test -z "$$files" || { echo "not formatted: $$files"; exit 1; }
 	$(GO) vet ./...
 	$(GO) vet -tags faults ./test/faults
+	$(GO) tool staticcheck -tags faults ./test/faults
+	$(GO) vet -tags charts ./test/charts
 	$(GO) vet -tags e2e ./test/e2e
 	$(GO) tool staticcheck ./...
 	$(GO) mod tidy -diff
+
+.PHONY: charts
+charts: ## Check what the charts render, also against the schemas of several versions of Kubernetes
+	HELM=$$(test/deps/k8s helm)/helm $(GO) test -tags charts -count=1 ./test/charts
+	test/charts/check
 
 .PHONY: fuzz
 fuzz: ## Fuzz every decoder with FUZZTIME inputs each
@@ -65,7 +72,7 @@ crash: ## Kill the server 500 times under load
 	$(GO) test ./test/crash -count=1 -timeout 60m -v -args -kills=500
 
 .PHONY: test-faults
-test-faults: ## Break a whole cluster under load for FAULTS_DURATION
+test-faults: deps ## Break a whole cluster under load for FAULTS_DURATION
 	$(GO) test -tags faults ./test/faults -count=1 -timeout 30m -v -args -faults.duration=$(FAULTS_DURATION) $(FAULTS_FLAGS)
 
 .PHONY: demo

@@ -65,6 +65,8 @@ type world struct {
 	t         *testing.T
 	namespace string
 	client    client.Client
+	// sockets are what the operator asks instead of pods.
+	sockets *sockets
 
 	// mu guards the rest, which tells the stand-ins what to do.
 	mu          sync.Mutex
@@ -88,7 +90,7 @@ func newWorld(t *testing.T) *world {
 	if err := c.Create(t.Context(), namespace); err != nil {
 		t.Fatal(err)
 	}
-	w := &world{t: t, namespace: namespace.Name, client: c, unreachable: map[string]bool{}}
+	w := &world{t: t, namespace: namespace.Name, client: c, unreachable: map[string]bool{}, sockets: &sockets{}}
 	w.background(w.playControllers)
 	return w
 }
@@ -109,12 +111,39 @@ func (w *world) background(f func(context.Context)) (stop func()) {
 	return stop
 }
 
+// testLog is a test's output for as long as there is a test: client-go's recorder
+// of events may have something to say after its manager has ended.
+type testLog struct {
+	mu sync.Mutex // guards t
+	t  *testing.T // nil once the test has ended
+}
+
+func newTestLog(t *testing.T) *testLog {
+	l := &testLog{t: t}
+	t.Cleanup(func() {
+		l.mu.Lock()
+		defer l.mu.Unlock()
+		l.t = nil
+	})
+	return l
+}
+
+func (l *testLog) Write(line []byte) (int, error) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if l.t == nil {
+		return len(line), nil
+	}
+	return l.t.Output().Write(line)
+}
+
 // operate runs an operator until the test ends or stop is called.
 func (w *world) operate() (stop func()) {
+	log := newTestLog(w.t)
 	return w.background(func(ctx context.Context) {
 		err := operator.Run(ctx, operator.Options{
 			Config: apiServer, Namespace: w.namespace, WatchNamespaces: []string{w.namespace},
-			MetricsAddr: "0", HealthAddr: "0", Logger: slog.New(slog.NewTextHandler(w.t.Output(), nil)), Reach: w.reach,
+			MetricsAddr: "0", HealthAddr: "0", Logger: slog.New(slog.NewTextHandler(log, nil)), Reach: w.reach, Pods: w.sockets,
 		})
 		if err != nil {
 			w.t.Errorf("the operator ended: %v", err)

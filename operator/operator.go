@@ -9,6 +9,7 @@ import (
 
 	"github.com/chatcluster/chatcluster/operator/api/v1alpha1"
 	"github.com/chatcluster/chatcluster/operator/internal/controller"
+	"github.com/chatcluster/chatcluster/operator/internal/pods"
 	"github.com/chatcluster/chatcluster/operator/internal/resources"
 	"github.com/go-logr/logr"
 	corev1 "k8s.io/api/core/v1"
@@ -46,6 +47,8 @@ type Options struct {
 	Logger                  *slog.Logger
 	// Reach overrides how a backend is looked for; by TCP if nil.
 	Reach func(ctx context.Context, addr string) error
+	// Pods overrides how pods are asked for their load; by HTTP if nil.
+	Pods controller.Pods
 	// Now overrides the clock.
 	Now func() time.Time
 }
@@ -54,6 +57,9 @@ type Options struct {
 func Run(ctx context.Context, o Options) error {
 	if o.Reach == nil {
 		o.Reach = controller.Dial
+	}
+	if o.Pods == nil {
+		o.Pods = pods.New(pods.Options{})
 	}
 	if o.Now == nil {
 		o.Now = time.Now
@@ -110,7 +116,7 @@ func setUp(mgr manager.Manager, o Options, observed *controller.Metrics) error {
 		}
 	}
 	return controller.Setup(mgr, controller.Options{
-		Namespace: o.Namespace, Logger: o.Logger, Reach: o.Reach, Capabilities: capabilities, Metrics: observed, Now: o.Now,
+		Namespace: o.Namespace, Logger: o.Logger, Reach: o.Reach, Pods: o.Pods, Capabilities: capabilities, Metrics: observed, Now: o.Now,
 	})
 }
 

@@ -4,6 +4,7 @@ import (
 	"context"
 	"crypto/rand"
 	"encoding/hex"
+	"errors"
 	"fmt"
 	"log/slog"
 	"os"
@@ -32,7 +33,8 @@ type cluster struct {
 	cassandra *cassandra.Store
 }
 
-// openCluster connects to both. What is wrong with either is reported at once.
+// openCluster connects to both. What is wrong with either is reported at once,
+// as a *backendError.
 func openCluster(ctx context.Context, c config.Config, logger *slog.Logger) (*cluster, error) {
 	logOptions, storeOptions, err := connect.Options(c, processName(), logger)
 	if err != nil {
@@ -40,16 +42,34 @@ func openCluster(ctx context.Context, c config.Config, logger *slog.Logger) (*cl
 	}
 	store, err := cassandra.Open(ctx, storeOptions)
 	if err != nil {
-		return nil, fmt.Errorf("open Cassandra: %w", err)
+		return nil, &backendError{"cassandra", err}
 	}
 	logOptions.Epochs = store
 	log, err := kafka.Open(ctx, logOptions)
 	if err != nil {
 		store.Close()
-		return nil, fmt.Errorf("open Kafka: %w", err)
+		return nil, &backendError{"kafka", err}
 	}
 	reads := cached.New(store, cached.Options{Entries: cacheEntries, Fresh: cacheFresh, Stale: cacheStale, Now: time.Now})
-	return &cluster{core: newCore(c, logger, log, reads), kafka: log, cassandra: store}, nil
+	k := &cluster{core: newCore(c, logger, log, reads), kafka: log, cassandra: store}
+	// From here on history can be read without Cassandra, see ADR 0007.
+	if _, err := k.messages.Cutoff(ctx); err != nil {
+		return nil, errors.Join(&backendError{"cassandra", err}, k.close())
+	}
+	return k, nil
+}
+
+// awaitCluster is openCluster for what can wait. Meanwhile the probes are
+// answered at the listeners.
+func awaitCluster(ctx context.Context, c config.Config, logger *slog.Logger, l listeners) (k *cluster, err error) {
+	probes := newStarting()
+	stop := probes.serve(l, logger)
+	defer stop()
+	err = awaitBackends(ctx, func(ctx context.Context) (err error) {
+		k, err = openCluster(ctx, c, logger)
+		return err
+	}, logger, func(what string) { probes.lacks.Store(what) })
+	return k, err
 }
 
 func (k *cluster) close() error {

@@ -57,9 +57,21 @@ func newCore(c config.Config, logger *slog.Logger, log chat.Log, store *cached.S
 		TTL: c.MessageTTL, Limits: limits, SendRate: chat.Rate{PerSecond: c.SendRate, Burst: c.SendBurst},
 		MaxLag: maxLag, Now: time.Now,
 	})
-	k.archiver = archive.New(log, store, archive.Options{Metrics: k.metrics, Logger: logger, Now: time.Now})
+	// It asks the store itself: it has nothing else to turn to, and all the time.
+	k.archiver = archive.New(log, store.Store, archive.Options{Metrics: k.metrics, Logger: logger, Now: time.Now, LossWindow: lossWindow(c)})
 	k.cleaner = clean.New(store, publisher, cutoffSettles, time.Now)
 	return k
+}
+
+// lossWindow is how much the archiver writes again after a failure of the
+// store: three periods of Cassandra's commit log, 10 s by default, since a
+// failure may be noticed late. The embedded store loses rows and watermark
+// together.
+func lossWindow(c config.Config) time.Duration {
+	if !c.Cluster() {
+		return 0
+	}
+	return 30 * time.Second
 }
 
 func perMinute(n int) chat.Rate { return chat.Rate{PerSecond: float64(n) / 60, Burst: n} }

@@ -9,9 +9,11 @@ import (
 	"time"
 
 	"github.com/chatcluster/chatcluster/internal/api"
+	"github.com/chatcluster/chatcluster/internal/clientaddr"
 	"github.com/chatcluster/chatcluster/internal/gateway"
 	"github.com/chatcluster/chatcluster/internal/httpauth"
 	"github.com/chatcluster/chatcluster/internal/lifecycle"
+	"github.com/chatcluster/chatcluster/internal/readiness"
 	"github.com/chatcluster/chatcluster/internal/web"
 	"github.com/gorilla/mux"
 	"github.com/prometheus/client_golang/prometheus/promhttp"
@@ -25,24 +27,27 @@ type frontends struct {
 	pages   *web.Web
 }
 
-// newFrontends builds them; gatewayID names this process's lease.
-func (k *core) newFrontends(gatewayID string) *frontends {
+// newFrontends builds them; gatewayID names this process's lease, and depends is
+// how what the process depends on is.
+func (k *core) newFrontends(gatewayID string, depends func() []readiness.Check) *frontends {
 	c := k.config
 	auth := httpauth.New(k.accounts, c.AllowedOrigins)
+	clients := clientaddr.New(c.Proxies())
 	f := &frontends{core: k}
 	f.sockets = gateway.New(k.log, k.store, k.accounts, k.rooms, k.messages, k.metrics, gateway.Options{
 		ID: gatewayID, Authenticate: auth.Identify,
 		PingInterval: c.PingInterval, PongTimeout: c.PongTimeout, WriteTimeout: c.WriteTimeout,
 		SendQueueBytes: c.SendQueueBytes, ReadLimit: c.MaxFrameBytes, RingBytes: c.RingBytes,
 		MaxSockets: c.MaxSockets, MaxRoomsPerSocket: c.MaxSocketRooms, LeaseTTL: c.LeaseTTL,
-		Changed: k.store.Changed, Now: time.Now, Logger: k.logger,
+		DrainWindow: c.DrainWindow,
+		Changed:     k.store.Changed, Now: time.Now, Logger: k.logger,
 	})
 	f.rest = api.New(k.accounts, k.rooms, k.messages, auth, k.metrics, api.Options{
-		MaxBodyBytes: c.MaxBodyBytes, Logger: k.logger, Ready: func(context.Context) []api.Check {
-			return []api.Check{{Name: "gateway", Err: f.sockets.Ready()}}
+		MaxBodyBytes: c.MaxBodyBytes, ClientAddr: clients.Of, Logger: k.logger, Ready: func(context.Context) []readiness.Check {
+			return append([]readiness.Check{{Name: "gateway", Err: f.sockets.Ready()}}, depends()...)
 		},
 	})
-	f.pages = web.New(k.accounts, auth, web.Options{Logger: k.logger})
+	f.pages = web.New(k.accounts, auth, web.Options{ClientAddr: clients.Of, Logger: k.logger})
 	return f
 }
 
@@ -72,9 +77,10 @@ func (f *frontends) routeStream(router *mux.Router) {
 	}
 }
 
-// stages are the parts in the order in which they stop: first nothing new is
-// let in by the entrances, then the sockets go away. ready is called once
-// everything is served.
+// stages are the parts in the order in which they stop: for the drain delay
+// only /readyz tells of it, then nothing new is let in by the entrances while
+// requests end and the sockets are sent away. ready is called once everything
+// is served.
 func (f *frontends) stages(ready func(), entrances ...lifecycle.Part) [][]lifecycle.Part {
 	readiness := lifecycle.Part{Name: "readiness", Run: func(ctx context.Context) error {
 		select {
@@ -84,18 +90,30 @@ func (f *frontends) stages(ready func(), entrances ...lifecycle.Part) [][]lifecy
 		case <-ctx.Done():
 		}
 		f.rest.Drain()
+		f.core.logger.Info("draining", "delay", f.core.config.DrainDelay, "window", f.core.config.DrainWindow)
+		time.Sleep(f.core.config.DrainDelay)
 		return nil
 	}}
-	return [][]lifecycle.Part{append(entrances, readiness), {{Name: "gateway", Run: f.sockets.Run}}}
+	sockets := lifecycle.Part{Name: "gateway", Run: f.sockets.Run}
+	return [][]lifecycle.Part{{readiness}, append(entrances, sockets)}
 }
 
-// observe serves the metrics, for as long as anything else runs.
-func (k *core) observe(l listeners) []lifecycle.Part {
+// inside is what operators find at the metrics address besides the metrics.
+func (f *frontends) inside() map[string]http.Handler {
+	return map[string]http.Handler{"/readyz": f.rest.Handler(), "POST /admin/shed": f.sockets.ShedHandler()}
+}
+
+// observe serves the metrics, /livez and what else is on the inside, for as long
+// as anything else runs.
+func (k *core) observe(l listeners, inside map[string]http.Handler) []lifecycle.Part {
 	if l.metrics == nil {
 		return nil
 	}
 	handler := http.NewServeMux()
 	handler.Handle("/metrics", promhttp.HandlerFor(k.metrics.Registry, promhttp.HandlerOpts{}))
+	for pattern, h := range inside {
+		handler.Handle(pattern, h)
+	}
 	handler.HandleFunc("/livez", func(w http.ResponseWriter, _ *http.Request) { fmt.Fprintln(w, "ok") })
 	return []lifecycle.Part{k.serve("metrics", l.metrics, handler)}
 }

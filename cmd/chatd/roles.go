@@ -4,9 +4,11 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"net/http"
 
 	"github.com/chatcluster/chatcluster/internal/config"
 	"github.com/chatcluster/chatcluster/internal/lifecycle"
+	"github.com/chatcluster/chatcluster/internal/readiness"
 	"github.com/spf13/cobra"
 )
 
@@ -44,45 +46,58 @@ func runMigrate(ctx context.Context, c config.Config, s streams) error {
 	return err
 }
 
-// runRole opens the cluster and the role's listeners and runs its parts until
-// ctx ends.
+// runRole opens the role's listeners and the cluster, waiting for its backends,
+// and runs the role's parts until ctx ends.
 func runRole(ctx context.Context, c config.Config, s streams, role func(*cluster, listeners, func()) [][]lifecycle.Part) error {
-	k, err := openCluster(ctx, c, newLogger(c, s.err))
+	l, err := listen(c)
 	if err != nil {
 		return err
 	}
-	l, err := listen(c)
-	if err != nil {
-		return errors.Join(err, k.close())
+	k, err := awaitCluster(ctx, c, newLogger(c, s.err), l)
+	switch {
+	case ctx.Err() != nil && k == nil:
+		return l.close() // told to stop while it waited
+	case err != nil:
+		return errors.Join(err, l.close())
 	}
-	err = lifecycle.Run(ctx, role(k, l, func() { k.greet(l, "Kafka and Cassandra", s.out) })...)
-	return errors.Join(err, k.close())
+	return stopWithin(ctx, c.StopWithin(), func() error {
+		err := lifecycle.Run(ctx, role(k, l, func() { k.greet(l, "Kafka and Cassandra", s.out) })...)
+		return errors.Join(err, k.close())
+	})
 }
 
 // runAPI serves /chat/stream/ too, which is on the page's own host.
 func runAPI(ctx context.Context, c config.Config, s streams) error {
 	c.GatewayAddr = ""
 	return runRole(ctx, c, s, func(k *cluster, l listeners, ready func()) [][]lifecycle.Part {
-		f := k.newFrontends(processName())
-		return append(f.stages(ready, k.serve("api", l.api, f.front())), k.observe(l))
+		return k.frontStages(l, ready, func(f *frontends) lifecycle.Part { return k.serve("api", l.api, f.front()) })
 	})
 }
 
 func runGateway(ctx context.Context, c config.Config, s streams) error {
 	c.APIAddr = ""
 	return runRole(ctx, c, s, func(k *cluster, l listeners, ready func()) [][]lifecycle.Part {
-		f := k.newFrontends(processName())
-		return append(f.stages(ready, k.serve("gateway address", l.gateway, f.delivery())), k.observe(l))
+		return k.frontStages(l, ready, func(f *frontends) lifecycle.Part { return k.serve("gateway address", l.gateway, f.delivery()) })
 	})
+}
+
+// frontStages are the parts of a role that clients reach by one entrance.
+func (k *cluster) frontStages(l listeners, ready func(), entrance func(*frontends) lifecycle.Part) [][]lifecycle.Part {
+	watch := k.watchBackends(true)
+	f := k.newFrontends(processName(), watch.Checks)
+	foundation := append(k.observe(l, f.inside()), lifecycle.Part{Name: "watch", Run: watch.Run})
+	return append(f.stages(ready, entrance(f)), foundation)
 }
 
 func runArchive(ctx context.Context, c config.Config, s streams) error {
 	c.APIAddr, c.GatewayAddr = "", ""
 	return runRole(ctx, c, s, func(k *cluster, l listeners, ready func()) [][]lifecycle.Part {
 		ready()
+		watch := k.watchBackends(false)
 		archiver := lifecycle.Part{Name: "archiver", Run: func(ctx context.Context) error {
 			return k.kafka.Assignments(ctx, c.Kafka.ArchiverGroup, k.archiver.ArchivePartition)
 		}}
-		return [][]lifecycle.Part{{archiver}, k.observe(l)}
+		readyz := readiness.Handler(func() readiness.Report { return readiness.Judge(ctx.Err() != nil, watch.Checks()) })
+		return [][]lifecycle.Part{{archiver}, append(k.observe(l, map[string]http.Handler{"/readyz": readyz}), lifecycle.Part{Name: "watch", Run: watch.Run})}
 	})
 }

@@ -10,18 +10,13 @@ import (
 
 	"github.com/chatcluster/chatcluster/internal/chat"
 	"github.com/chatcluster/chatcluster/internal/metrics"
+	"github.com/chatcluster/chatcluster/internal/readiness"
 )
 
 // Authenticator says who sent a request. Its errors are
 // httpauth.ErrNoCredentials, chat.ErrUnauthenticated and those of the store.
 type Authenticator interface {
 	Identify(r *http.Request) (chat.Identity, error)
-}
-
-// Check is one condition of the server's readiness; Err is nil where it holds.
-type Check struct {
-	Name string
-	Err  error
 }
 
 // DefaultMaxBodyBytes is the largest request body where Options says nothing.
@@ -37,7 +32,7 @@ type Options struct {
 	// knows which of the proxy's headers can be believed.
 	ClientAddr func(*http.Request) string
 	// Ready tells for /readyz what the server depends on; nil is nothing.
-	Ready func(context.Context) []Check
+	Ready func(context.Context) []readiness.Check
 	// Logger is told of errors that are not the caller's; nil is slog.Default.
 	Logger *slog.Logger
 }
@@ -64,7 +59,7 @@ func New(accounts *chat.Accounts, rooms *chat.Rooms, messages *chat.Messages, au
 		o.ClientAddr = peerHost
 	}
 	if o.Ready == nil {
-		o.Ready = func(context.Context) []Check { return nil }
+		o.Ready = func(context.Context) []readiness.Check { return nil }
 	}
 	if o.Logger == nil {
 		o.Logger = slog.Default()

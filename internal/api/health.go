@@ -3,42 +3,25 @@ package api
 import (
 	"context"
 	"net/http"
+
+	"github.com/chatcluster/chatcluster/internal/readiness"
 )
 
 func (a *API) livez(context.Context, *request) (answer, error) {
-	return reply(health{Status: "ok", Checks: []healthCheck{}})
+	return reply(readiness.Report{Status: readiness.OK, Checks: []readiness.CheckReport{}})
 }
 
-type health struct {
-	Status string        `json:"status"`
-	Checks []healthCheck `json:"checks"`
-}
-
-type healthCheck struct {
-	Name   string `json:"name"`
-	Status string `json:"status"`
-}
-
-// readyz says what holds and what does not; why not is told to the log only,
-// since addresses of the backends are nothing for the world.
+// readyz says what holds and what does not; why not is told to the log only.
 func (a *API) readyz(ctx context.Context, _ *request) (answer, error) {
-	state := health{Status: "ok", Checks: []healthCheck{}}
-	add := func(name string, holds bool) {
-		check := healthCheck{Name: name, Status: "ok"}
-		if !holds {
-			check.Status, state.Status = "fail", "fail"
-		}
-		state.Checks = append(state.Checks, check)
-	}
-	add("serving", !a.draining.Load())
-	for _, check := range a.options.Ready(ctx) {
-		add(check.Name, check.Err == nil)
+	checks := a.options.Ready(ctx)
+	for _, check := range checks {
 		if check.Err != nil {
-			a.options.Logger.WarnContext(ctx, "not ready", "check", check.Name, "err", check.Err)
+			a.options.Logger.WarnContext(ctx, "not ready", "check", check.Name, "tolerated", check.Tolerated, "err", check.Err)
 		}
 	}
-	if state.Status != "ok" {
-		return answer{status: http.StatusServiceUnavailable, body: state}, nil
+	report := readiness.Judge(a.draining.Load(), checks)
+	if !report.Ready() {
+		return answer{status: http.StatusServiceUnavailable, body: report}, nil
 	}
-	return reply(state)
+	return reply(report)
 }

@@ -13,8 +13,8 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 	dto "github.com/prometheus/client_model/go"
 
-	"github.com/chatcluster/chatcluster/internal/api"
 	"github.com/chatcluster/chatcluster/internal/chat"
+	"github.com/chatcluster/chatcluster/internal/readiness"
 )
 
 func TestMethodsAndPaths(t *testing.T) {
@@ -135,7 +135,9 @@ func TestCallerGone(t *testing.T) {
 func TestHealth(t *testing.T) {
 	var away error
 	s := start(t, func(s *settings) {
-		s.api.Ready = func(context.Context) []api.Check { return []api.Check{{Name: "log"}, {Name: "store", Err: away}} }
+		s.api.Ready = func(context.Context) []readiness.Check {
+			return []readiness.Check{{Name: "log"}, {Name: "store", Err: away}}
+		}
 	})
 	check := func(name, path string, status int, body string) {
 		t.Helper()
@@ -149,7 +151,7 @@ func TestHealth(t *testing.T) {
 	check("alive without the store", "/livez", 200, `{"status":"ok","checks":[]}`)
 	away = nil
 	s.api.Drain()
-	check("draining", "/readyz", 503, `{"status":"fail","checks":[{"name":"serving","status":"fail"},{"name":"log","status":"ok"},{"name":"store","status":"ok"}]}`)
+	check("draining", "/readyz", 503, `{"status":"draining","checks":[{"name":"serving","status":"draining"},{"name":"log","status":"ok"},{"name":"store","status":"ok"}]}`)
 	check("alive while draining", "/livez", 200, `{"status":"ok","checks":[]}`)
 }
 

@@ -3,10 +3,15 @@
 //
 // A partition has one writer at a time, but two of them do no harm: rows are
 // keyed by their place in the log, and the watermark only moves forward.
+//
+// A store may lose its last writes, and with them the watermark or not. So an
+// archiver does not trust its memory of what it wrote: see rewind.go.
 package archive
 
 import (
+	"cmp"
 	"context"
+	"errors"
 	"fmt"
 	"log/slog"
 	"math/rand/v2"
@@ -23,6 +28,13 @@ type Options struct {
 	Logger  *slog.Logger
 	// Now is the clock.
 	Now func() time.Time
+	// LossWindow is for how long before a crash of the whole store rows may be
+	// lost although the watermark above them is not; 0 for a store that only
+	// ever loses what was written last.
+	LossWindow time.Duration
+	// CheckEvery (5 s) is how often an idle partition asks whether the store
+	// still has what was written.
+	CheckEvery time.Duration
 }
 
 // Archiver archives partitions of the log.
@@ -34,6 +46,7 @@ type Archiver struct {
 
 // New returns an Archiver from the log to the store.
 func New(log chat.Log, store chat.MessageStore, o Options) *Archiver {
+	o.CheckEvery = cmp.Or(o.CheckEvery, 5*time.Second)
 	return &Archiver{log: log, store: store, options: o}
 }
 
@@ -56,8 +69,9 @@ func (a *Archiver) Run(ctx context.Context) error {
 // or the store are retried for ever: nothing is lost meanwhile, for the log
 // keeps what is not archived.
 func (a *Archiver) ArchivePartition(ctx context.Context, p chat.Partition) error {
+	written := &memory{window: a.options.LossWindow}
 	for attempt := 0; ; attempt++ {
-		archived, err := a.follow(ctx, p)
+		archived, err := a.follow(ctx, p, written)
 		if ctx.Err() != nil {
 			return nil
 		}
@@ -80,10 +94,10 @@ func backoff(attempt int) time.Duration {
 	return d/2 + rand.N(d/2)
 }
 
-// follow archives from the watermark on until something fails, and reports
-// whether anything was archived before.
-func (a *Archiver) follow(ctx context.Context, p chat.Partition) (archived bool, err error) {
-	run, err := a.start(ctx, p)
+// follow archives from the watermark on, or from a little before, until
+// something fails, and reports whether anything was archived before.
+func (a *Archiver) follow(ctx context.Context, p chat.Partition, written *memory) (archived bool, err error) {
+	run, err := a.start(ctx, p, written)
 	if err != nil {
 		return false, err
 	}
@@ -91,9 +105,15 @@ func (a *Archiver) follow(ctx context.Context, p chat.Partition) (archived bool,
 	defer tail.Close()
 	tail.Add(p, run.warmFrom)
 	for {
-		batches, err := tail.Next(ctx)
+		batches, err := a.next(ctx, tail)
 		if err != nil {
 			return archived, fmt.Errorf("follow log: %w", err)
+		}
+		// Before anything is put on top of it, and now and then while nothing is.
+		if len(batches) == 0 || a.options.Now().Sub(written.heard) >= quickestRestart {
+			if err := a.confirm(ctx, run); err != nil {
+				return archived, err
+			}
 		}
 		for _, batch := range batches {
 			if batch.Err != nil {
@@ -107,16 +127,32 @@ func (a *Archiver) follow(ctx context.Context, p chat.Partition) (archived bool,
 	}
 }
 
+// next waits for new batches, but not for longer than CheckEvery: there are
+// then none.
+func (a *Archiver) next(ctx context.Context, tail chat.Tail) ([]chat.Batch, error) {
+	limited, cancel := context.WithTimeout(ctx, a.options.CheckEvery)
+	defer cancel()
+	batches, err := tail.Next(limited)
+	if ctx.Err() == nil && errors.Is(err, context.DeadlineExceeded) {
+		return nil, nil
+	}
+	return batches, err
+}
+
 // run is the state of following one partition.
 type run struct {
 	partition chat.Partition
 	// from is the first offset to archive; what lies before it only feeds the
-	// fold.
+	// fold, unless it is not older than replay.
 	from, warmFrom int64
+	replay         time.Time
 	fold           *chat.Fold
+	// stored is the watermark that the store has, as far as is known.
+	stored  chat.Watermark
+	written *memory
 }
 
-func (a *Archiver) start(ctx context.Context, p chat.Partition) (*run, error) {
+func (a *Archiver) start(ctx context.Context, p chat.Partition, written *memory) (*run, error) {
 	watermark, err := a.store.Watermark(ctx, p)
 	if err != nil {
 		return nil, fmt.Errorf("read watermark: %w", err)
@@ -138,7 +174,12 @@ func (a *Archiver) start(ctx context.Context, p chat.Partition) (*run, error) {
 	case from > bounds.Next:
 		return nil, fmt.Errorf("watermark %d of %s lies beyond the end of the log, %d: %w", from, p, bounds.Next, chat.ErrOffsetOutOfRange)
 	}
-	return &run{partition: p, from: from, warmFrom: chat.WarmFrom(from, bounds.First), fold: chat.NewFold()}, nil
+	r := &run{partition: p, fold: chat.NewFold(), stored: watermark, written: written}
+	if err := a.rewind(ctx, r, bounds, from); err != nil {
+		return nil, err
+	}
+	r.warmFrom = chat.WarmFrom(r.from, bounds.First)
+	return r, nil
 }
 
 func (a *Archiver) archive(ctx context.Context, r *run, batch chat.Batch) error {
@@ -147,40 +188,77 @@ func (a *Archiver) archive(ctx context.Context, r *run, batch chat.Batch) error 
 		return fmt.Errorf("read cutoff: %w", err)
 	}
 	now := a.options.Now()
+	fresh, freshForeign := 0, 0
 	messages := make([]chat.Message, 0, len(batch.Records))
+	var foreign []chat.ForeignRecord
 	for _, rec := range batch.Records {
 		ev, err := chat.DecodeEvent(rec.Key, rec.Value)
 		if err != nil {
-			if rec.Offset >= r.from {
-				a.options.Metrics.ForeignRecords.Inc()
+			if !r.wants(rec) {
+				continue
+			}
+			foreign = append(foreign, chat.ForeignRecord{Partition: r.partition, Epoch: batch.Epoch, Record: head(rec)})
+			if r.isFresh(batch.Epoch, rec) {
+				freshForeign++
 				a.options.Logger.Warn("foreign record skipped", "partition", r.partition.String(), "offset", rec.Offset, "error", err)
 			}
 			continue
 		}
 		repeat := r.fold.Apply(rec.Offset, &ev) != rec.Offset
-		if repeat || ev.Kind != chat.EventMessage || rec.Offset < r.from {
+		if repeat || ev.Kind != chat.EventMessage || !r.wants(rec) {
 			continue
 		}
 		msg := chat.MessageOf(ev, batch.Epoch, rec)
 		// What may no longer be read is not brought back by a replay.
 		if msg.Expires.After(now) && !msg.Time.Before(cutoff) {
 			messages = append(messages, msg)
+			if r.isFresh(batch.Epoch, rec) {
+				fresh++
+			}
 		}
-	}
-	if batch.Next <= r.from {
-		return nil
 	}
 	if len(messages) > 0 {
 		if err := a.store.PutMessages(ctx, messages); err != nil {
 			return fmt.Errorf("put messages: %w", err)
 		}
 	}
-	if err := a.store.SetWatermark(ctx, r.partition, chat.Watermark{Epoch: batch.Epoch, Next: batch.Next}); err != nil {
+	if len(foreign) > 0 {
+		if err := a.store.PutForeign(ctx, foreign); err != nil {
+			return fmt.Errorf("keep foreign records: %w", err)
+		}
+	}
+	r.from = max(r.from, batch.Next)
+	reached := chat.Watermark{Epoch: batch.Epoch, Next: batch.Next}
+	if !below(r.stored, reached) {
+		return nil // a replay, the watermark is further
+	}
+	if err := a.store.SetWatermark(ctx, r.partition, reached); err != nil {
 		return fmt.Errorf("set watermark: %w", err)
 	}
-	a.options.Metrics.Archived.Add(float64(len(messages)))
-	r.from = batch.Next
+	a.options.Metrics.Archived.Add(float64(fresh))
+	a.options.Metrics.ForeignRecords.Add(float64(freshForeign))
+	r.stored = reached
+	r.written.note(a.options.Now(), reached)
 	return nil
+}
+
+// wants reports whether a record is to be put into the store.
+func (r *run) wants(rec chat.Record) bool {
+	return rec.Offset >= r.from || !r.replay.IsZero() && !rec.Time.Before(r.replay)
+}
+
+// isFresh reports whether a record lies at the watermark or above it: no
+// earlier pass has counted it.
+func (r *run) isFresh(epoch uint32, rec chat.Record) bool {
+	return rec.Offset >= r.stored.Next || epoch != r.stored.Epoch
+}
+
+// head is what is kept of a foreign record, whatever its size: none may stop the
+// archiver.
+func head(r chat.Record) chat.Record {
+	r.Key = r.Key[:min(len(r.Key), chat.MaxForeignBytes)]
+	r.Value = r.Value[:min(len(r.Value), chat.MaxForeignBytes)]
+	return r
 }
 
 // awaitPoll is how often Await looks.

@@ -1,6 +1,7 @@
 package archive_test
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"fmt"
@@ -48,7 +49,7 @@ func newRig(t *testing.T) *rig {
 // flakyStore fails its next calls, as many as it is told to.
 type flakyStore struct {
 	*storelocal.Store
-	putFailures, watermarkFailures atomic.Int64
+	putFailures, foreignFailures, watermarkFailures atomic.Int64
 }
 
 var errDown = errors.New("store is down")
@@ -58,6 +59,13 @@ func (s *flakyStore) PutMessages(ctx context.Context, messages []chat.Message) e
 		return errDown
 	}
 	return s.Store.PutMessages(ctx, messages)
+}
+
+func (s *flakyStore) PutForeign(ctx context.Context, records []chat.ForeignRecord) error {
+	if s.foreignFailures.Add(-1) >= 0 {
+		return errDown
+	}
+	return s.Store.PutForeign(ctx, records)
 }
 
 func (s *flakyStore) SetWatermark(ctx context.Context, p chat.Partition, w chat.Watermark) error {
@@ -129,10 +137,13 @@ func TestArchivesMessagesOnce(t *testing.T) {
 	}
 }
 
-func TestForeignRecordIsSkippedAndCounted(t *testing.T) {
+func TestForeignRecordIsSkippedCountedAndKept(t *testing.T) {
 	r := newRig(t)
+	r.store.foreignFailures.Store(2)
 	r.appendEvent(t, message("a", ""))
-	if _, _, err := r.log.Append(t.Context(), partition, room, []byte("I am not an event")); err != nil {
+	value := []byte("I am not an event")
+	foreign, _, err := r.log.Append(t.Context(), partition, room, value)
+	if err != nil {
 		t.Fatal(err)
 	}
 	r.appendEvent(t, message("b", ""))
@@ -142,6 +153,10 @@ func TestForeignRecordIsSkippedAndCounted(t *testing.T) {
 	}
 	if got := testutil.ToFloat64(r.metrics.ForeignRecords); got != 1 {
 		t.Errorf("foreign records: got %v, want 1", got)
+	}
+	kept, err := r.store.ForeignOf(t.Context(), partition, 10)
+	if err != nil || len(kept) != 1 || kept[0].Offset != foreign.Offset || kept[0].Key != room || !bytes.Equal(kept[0].Value, value) {
+		t.Errorf("kept: got %+v, error %v, want the record at %d", kept, err, foreign.Offset)
 	}
 }
 

@@ -5,9 +5,12 @@ package chat
 const FoldWindow = 32768
 
 // foldMemory is how many offsets a Fold remembers keys for. It is more than
-// the window so that First can still answer for messages that a lagging
+// the window so that FirstAt can still answer for messages that a lagging
 // archiver has not reached.
 const foldMemory = 4 * FoldWindow
+
+// foldReach is how far behind the newest offset FirstAt can answer.
+const foldReach = foldMemory - FoldWindow
 
 // foldKey is what makes two messages one.
 type foldKey struct {
@@ -66,11 +69,30 @@ func (f *Fold) Apply(offset int64, ev *Event) (first int64) {
 	return seen.first
 }
 
-// First says where the newest message with this key stood first, as far as the
-// fold remembers.
-func (f *Fold) First(room string, sender int64, key string) (int64, bool) {
-	seen, ok := f.seen[foldKey{room, sender, key}]
-	return seen.first, ok
+// FirstAt says where the message with this key at offset stood first, as Apply
+// did; one that was never applied is its own first. It is for the last foldReach
+// offsets.
+func (f *Fold) FirstAt(offset int64, room string, sender int64, key string) int64 {
+	k := foldKey{room, sender, key}
+	seen, known := f.seen[k]
+	switch {
+	case !known:
+		return offset
+	case seen.first <= offset:
+		return seen.first
+	}
+	// The key has been used anew since, which is rare: look at all.
+	first := offset
+	for i := len(f.order) - 1; i >= f.head; i-- {
+		switch entry := f.order[i]; {
+		case entry.offset >= offset:
+		case entry.offset < first-FoldWindow:
+			return first
+		case entry.key == k:
+			first = entry.offset
+		}
+	}
+	return first
 }
 
 // forget drops the entries that are too far from offset to be asked for.

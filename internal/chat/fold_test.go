@@ -87,3 +87,26 @@ func TestFoldDecidesAlikeFromAnyStart(t *testing.T) {
 		}
 	}
 }
+
+// What a fold said of a message it can say again, also where the key has been
+// used anew since.
+func TestFoldFirstAt(t *testing.T) {
+	random := rand.New(rand.NewPCG(1, 0))
+	fold := chat.NewFold()
+	said := map[int64]int64{}
+	keys := map[int64]*chat.Event{}
+	var last int64
+	for offset := int64(0); offset < 6*chat.FoldWindow; offset += 1 + random.Int64N(512) {
+		keys[offset] = keyed("r", 1, fmt.Sprint(random.IntN(200)))
+		said[offset], last = fold.Apply(offset, keys[offset]), offset
+	}
+	for offset, first := range said {
+		if offset < last-3*chat.FoldWindow {
+			continue
+		}
+		got := fold.FirstAt(offset, "r", 1, keys[offset].Key)
+		if (got == offset) != (first == offset) {
+			t.Fatalf("offset %d: got first %d, want %d as Apply said", offset, got, first)
+		}
+	}
+}

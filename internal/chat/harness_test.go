@@ -40,6 +40,7 @@ type server struct {
 	clock    *clock
 	log      *loglocal.Log
 	store    *storelocal.Store
+	away     *awayStore
 	accounts *chat.Accounts
 	rooms    *chat.Rooms
 	messages *chat.Messages
@@ -54,9 +55,11 @@ const (
 
 func newServer(t *testing.T) *server {
 	t.Helper()
-	c := &clock{now: time.UnixMilli(1_700_000_000_000)}
+	// The log's epochs are from when it was made: like Kafka's they begin with 1.
+	c := &clock{now: time.Unix(1, 0)}
 	log, store := embedded.Open(t, loglocal.Options{Partitions: map[chat.Topic]int32{chat.TopicMessages: 2}, Now: c.Now})
-	s := &server{clock: c, log: log, store: store}
+	c.now = time.UnixMilli(1_700_000_000_000)
+	s := &server{clock: c, log: log, store: store, away: &awayStore{Store: store}}
 	publisher := chat.NewPublisher(log)
 	s.accounts = chat.NewAccounts(store, publisher, chat.AccountsOptions{
 		TokenTTL: 24 * time.Hour, LoginsPerAccount: chat.Rate{PerSecond: 1. / 60, Burst: 3},
@@ -64,13 +67,18 @@ func newServer(t *testing.T) *server {
 	})
 	limits := chat.Limits{MessageBytes: messageBytes, MinTTL: time.Minute, MaxTTL: messageTTL}
 	s.rooms = chat.NewRooms(store, s.accounts, publisher, chat.RoomsOptions{SessionAccess: chat.AccessMembers, Limits: limits, Now: c.Now})
-	s.messages = chat.NewMessages(log, store, s.rooms, publisher, chat.MessagesOptions{
-		TTL: messageTTL, Limits: limits, MaxLag: 1 << 20, Now: c.Now,
-	})
+	s.messages = s.messagesOver(log)
 	s.archiver = archive.New(log, store, archive.Options{
 		Metrics: metrics.New("test"), Logger: slog.New(slog.NewTextHandler(io.Discard, nil)), Now: c.Now,
 	})
 	return s
+}
+
+// messagesOver are Messages over another log than the server's.
+func (s *server) messagesOver(log chat.Log) *chat.Messages {
+	return chat.NewMessages(log, s.away, s.rooms, chat.NewPublisher(log), chat.MessagesOptions{
+		TTL: messageTTL, Limits: chat.Limits{MessageBytes: messageBytes, MinTTL: time.Minute, MaxTTL: messageTTL}, MaxLag: 1 << 20, Now: s.clock.Now,
+	})
 }
 
 // archive runs the archiver until it has caught up.

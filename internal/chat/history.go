@@ -26,7 +26,8 @@ type HistoryPage struct {
 
 // History reads a page: the newest messages of the range, unless only After is
 // given: then the oldest, to read onwards. Every message whose Send returned
-// before the call is seen. A room keeps nothing, and its pages are empty.
+// before the call is seen. A room keeps nothing, and its pages are empty. While
+// the store is away the log alone answers, if it has all of the page.
 //
 // Errors: ErrLagging and ErrUnavailable.
 func (m *Messages) History(ctx context.Context, room Room, page Page) (HistoryPage, error) {
@@ -84,30 +85,52 @@ func (m *Messages) Since(ctx context.Context, room Room, after, upTo MessageID, 
 }
 
 // Cutoff is the time before which no message may be read any more; zero if
-// there is none. It is for those who keep messages in memory.
+// there is none. It is for those who keep messages in memory. While the store
+// is away it is the last one that the store has told, if it is known that none
+// has come into force since.
 func (m *Messages) Cutoff(ctx context.Context) (time.Time, error) {
-	cutoff, err := m.store.Cutoff(ctx)
-	if err != nil {
-		return time.Time{}, fmt.Errorf("read cutoff: %w", err)
+	cutoff, _, err := m.knownCutoff(ctx)
+	return cutoff, err
+}
+
+// knownCutoff is Cutoff; away is why the store could not be asked, nil if it
+// was.
+func (m *Messages) knownCutoff(ctx context.Context) (cutoff time.Time, away, err error) {
+	place := m.cutoffs.before(ctx)
+	cutoff, err = m.store.Cutoff(ctx)
+	if err == nil {
+		m.cutoffs.learn(place, cutoff)
+		return cutoff, nil, nil
 	}
-	return cutoff, nil
+	err = fmt.Errorf("read cutoff: %w", err)
+	if !errors.Is(err, ErrUnavailable) {
+		return time.Time{}, nil, err
+	}
+	cutoff, logErr := m.cutoffs.current(ctx)
+	if logErr != nil {
+		return time.Time{}, nil, fmt.Errorf("%w; %w", err, logErr)
+	}
+	return cutoff, err, nil
 }
 
 // readable decides which messages of a room may still be read.
 type readable struct {
 	now, cutoff time.Time
 	ttl         time.Duration
+	// away is why the store could not be asked for the cutoff, so that there is
+	// no use in asking it for more; nil if it was.
+	away error
 }
 
 // readable is asked once for each read of a room. The session's present TTL
 // holds for older messages too, where it is shorter than theirs: to lengthen
 // it brings nothing back.
 func (m *Messages) readable(ctx context.Context, room Room) (readable, error) {
-	cutoff, err := m.Cutoff(ctx)
+	cutoff, away, err := m.knownCutoff(ctx)
 	if err != nil {
 		return readable{}, err
 	}
-	return readable{now: m.options.Now(), cutoff: cutoff, ttl: m.ttl(room)}, nil
+	return readable{now: m.options.Now(), cutoff: cutoff, ttl: m.ttl(room), away: away}, nil
 }
 
 // reaches reports whether every message after the position may still be read. A
@@ -122,15 +145,42 @@ func (r readable) allows(msg Message) bool {
 	return msg.Expires.After(r.now) && msg.Time.Add(r.ttl).After(r.now) && !msg.Time.Before(r.cutoff)
 }
 
-// read merges the store up to the watermark with the log after it, oldest
-// first. newest picks the newest limit messages of the range.
+// read reads messages of a room, oldest first. newest picks the newest limit
+// messages of the range.
+func (m *Messages) read(ctx context.Context, room Room, after, before MessageID, limit int, newest bool, rule readable) ([]Message, error) {
+	away := rule.away
+	if away == nil {
+		messages, err := m.readBoth(ctx, room, after, before, limit, newest, rule)
+		if !errors.Is(err, errStoreAway) {
+			return messages, err
+		}
+		away = err
+	}
+	messages, err := m.readLog(ctx, room, after, before, limit, newest, rule)
+	if err != nil {
+		return nil, fmt.Errorf("%w; %w", away, err)
+	}
+	return messages, nil
+}
+
+// errStoreAway marks an error after which the log alone may have the answer.
+var errStoreAway = errors.New("the store is away")
+
+func storeError(act string, err error) error {
+	if errors.Is(err, ErrUnavailable) {
+		return fmt.Errorf("%s: %w: %w", act, errStoreAway, err)
+	}
+	return fmt.Errorf("%s: %w", act, err)
+}
+
+// readBoth merges the store up to the watermark with the log after it.
 //
 // The watermark is read first: whatever the archiver moves into the store in
 // the meantime is then found twice, and merged, but never missed.
-func (m *Messages) read(ctx context.Context, room Room, after, before MessageID, limit int, newest bool, rule readable) ([]Message, error) {
+func (m *Messages) readBoth(ctx context.Context, room Room, after, before MessageID, limit int, newest bool, rule readable) ([]Message, error) {
 	watermark, err := m.store.Watermark(ctx, room.Partition)
 	if err != nil {
-		return nil, fmt.Errorf("read watermark: %w", err)
+		return nil, storeError("read watermark", err)
 	}
 	recent, err := m.afterWatermark(ctx, room, watermark)
 	if err != nil {
@@ -156,7 +206,7 @@ func (m *Messages) readStore(ctx context.Context, room Room, after, before Messa
 			RoomURI: room.URI, After: after, Before: before, Limit: limit, Newest: newest, Now: rule.now,
 		})
 		if err != nil {
-			return nil, fmt.Errorf("read messages: %w", err)
+			return nil, storeError("read messages", err)
 		}
 		full := len(page) == limit
 		allowed := slices.DeleteFunc(slices.Clone(page), func(msg Message) bool { return !rule.allows(msg) })
@@ -221,10 +271,12 @@ func (m *Messages) afterWatermark(ctx context.Context, room Room, w Watermark) (
 				continue
 			}
 			msg, ok, err := m.decodeFirst(ctx, room.Partition, batch.Epoch, rec)
-			if err != nil {
+			switch {
+			case errors.Is(err, errForgotten):
+				return nil, fmt.Errorf("%w: %w", ErrLagging, err)
+			case err != nil:
 				return nil, err
-			}
-			if ok {
+			case ok:
 				messages = append(messages, msg)
 			}
 		}

@@ -24,15 +24,23 @@ type partitionKeys struct {
 	mu    sync.Mutex // guards the rest, and is held while the log is read
 	epoch uint32
 	next  int64
+	// exact is the offset from which on the fold decides as everyone's does: it
+	// was fed the window before it, as far as the log had it.
+	exact int64
 	fold  *Fold
 }
+
+// errForgotten: the record is so old that the index cannot tell any more
+// whether it is a repeat.
+var errForgotten = errors.New("too old to be told from a repeat")
 
 func newKeyIndex(log LogReader) *keyIndex {
 	return &keyIndex{log: log, partitions: map[Partition]*partitionKeys{}}
 }
 
 // first says where the message with ev's key stands first, given that ev
-// itself stands at offset.
+// itself stands at offset. It is errForgotten if offset lies more than
+// foldReach below what the index has read.
 func (x *keyIndex) first(ctx context.Context, p Partition, epoch uint32, offset int64, ev Event) (int64, error) {
 	x.mu.Lock()
 	keys := x.partitions[p]
@@ -47,21 +55,25 @@ func (x *keyIndex) first(ctx context.Context, p Partition, epoch uint32, offset 
 	if err := keys.advance(ctx, x.log, p, epoch, offset); err != nil {
 		return 0, fmt.Errorf("index keys of %s: %w", p, err)
 	}
-	first, known := keys.fold.First(ev.Room, ev.Sender.ID, ev.Key)
-	if !known || first > offset {
-		return offset, nil // so old that the index has let it go
-	}
-	return first, nil
+	return keys.fold.FirstAt(offset, ev.Room, ev.Sender.ID, ev.Key), nil
 }
 
-// advance reads the log up to and including offset.
+// advance reads the log up to and including offset, from the window before it
+// if the fold has not been fed that.
 func (k *partitionKeys) advance(ctx context.Context, log LogReader, p Partition, epoch uint32, offset int64) error {
-	if k.fold == nil || k.epoch != epoch || k.next < WarmFrom(offset, 0) {
+	known := k.fold != nil && k.epoch == epoch
+	if known && offset < k.next-foldReach {
+		return errForgotten
+	}
+	if !known || offset < k.exact || k.next < offset-foldReach {
 		bounds, err := log.Bounds(ctx, p)
 		if err != nil {
 			return err
 		}
-		k.epoch, k.next, k.fold = bounds.Epoch, WarmFrom(offset, bounds.First), NewFold()
+		k.epoch, k.next, k.exact, k.fold = bounds.Epoch, WarmFrom(offset, bounds.First), offset, NewFold()
+		if k.next == bounds.First {
+			k.exact = bounds.First
+		}
 	}
 	for k.next <= offset {
 		batch, err := log.Read(ctx, p, k.next, readChunk)

@@ -16,7 +16,8 @@ type MessagesOptions struct {
 	// SendRate limits the messages of one user.
 	SendRate Rate
 	// MaxLag is how many bytes of the log a history read goes through behind
-	// the watermark; beyond that it is ErrLagging.
+	// the watermark, beyond that it is ErrLagging; and of the log alone while
+	// the store is away.
 	MaxLag int
 	// Now is the clock.
 	Now func() time.Time
@@ -30,6 +31,7 @@ type Messages struct {
 	publisher *Publisher
 	options   MessagesOptions
 	keys      *keyIndex
+	cutoffs   *cutoffMemory
 	perUser   *throttle
 }
 
@@ -38,6 +40,7 @@ func NewMessages(log Log, store MessageStore, rooms *Rooms, publisher *Publisher
 	return &Messages{
 		log: log, store: store, rooms: rooms, publisher: publisher, options: o,
 		keys: newKeyIndex(log), perUser: newThrottle(o.SendRate),
+		cutoffs: &cutoffMemory{log: log, publisher: publisher, now: o.Now, maxBytes: o.MaxLag},
 	}
 }
 

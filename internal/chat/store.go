@@ -84,6 +84,21 @@ type Watermark struct {
 	Next  int64
 }
 
+// ForeignRecord is a record of the log that is no event of this release's.
+type ForeignRecord struct {
+	Partition Partition
+	Epoch     uint32
+	Record
+}
+
+const (
+	// ForeignKept is how long after its time a foreign record is kept for
+	// inspection.
+	ForeignKept = 30 * 24 * time.Hour
+	// MaxForeignBytes is how much of its key, and of its value, is kept.
+	MaxForeignBytes = 1 << 20
+)
+
 // MessageStore keeps the log, rewritten for reading.
 type MessageStore interface {
 	// PutMessages writes messages of one partition, in the order of their ids.
@@ -97,6 +112,13 @@ type MessageStore interface {
 	// SetWatermark moves the watermark forward; a lower one is ignored. When
 	// it returns, whatever was put before is as durable as the watermark.
 	SetWatermark(ctx context.Context, p Partition, w Watermark) error
+
+	// PutForeign keeps records for inspection, each until ForeignKept after its
+	// time or longer. Putting the same ones again changes nothing.
+	PutForeign(ctx context.Context, records []ForeignRecord) error
+	// ForeignOf are the newest foreign records of the partition, the newest
+	// first, limit at the most.
+	ForeignOf(ctx context.Context, p Partition, limit int) ([]ForeignRecord, error)
 
 	// Cutoff is the time before which no message may be read, whatever its
 	// TTL; zero if there is none.

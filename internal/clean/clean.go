@@ -87,7 +87,7 @@ func (c *Cleaner) Clean(ctx context.Context, o Options, progress func(Report)) (
 		if err := c.store.SetCutoff(ctx, report.Cutoff); err != nil {
 			return report, fmt.Errorf("set cutoff: %w", err)
 		}
-		if err := c.publisher.Signal(ctx, "cutoff", chat.Event{Kind: chat.EventCutoff}); err != nil {
+		if err := c.publisher.SignalCutoff(ctx); err != nil {
 			return report, fmt.Errorf("tell gateways of the cutoff: %w", err)
 		}
 		tokens, err := c.store.DeleteExpiredTokens(ctx, start)

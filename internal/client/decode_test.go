@@ -19,6 +19,7 @@ func TestDecodeFrame(t *testing.T) {
 		{name: "position", data: `{"position":"a"}`, kind: "position", position: "a"},
 		{name: "recovered", data: `{"recovered":true,"position":"a"}`, kind: "recovered", position: "a"},
 		{name: "not recovered", data: `{"recovered":false,"position":"a"}`, kind: "lost", position: "a"},
+		{name: "reconnect", data: `{"reconnect":1500,"after":"a"}`, kind: "reconnect", position: "a"},
 		{name: "something new", data: `{"typing":{"username":"user_a"}}`, kind: "other"},
 		{name: "no JSON", data: `hello`, fails: true},
 		{name: "no object", data: `[]`, fails: true},
@@ -43,6 +44,7 @@ func TestDecodeFrame(t *testing.T) {
 func FuzzDecodeFrame(f *testing.F) {
 	f.Add([]byte(`{"user":{"id":1,"username":"user_a"},"message":"hi","id":"b","prev":"a","time":"2026-01-02T03:04:05Z"}`))
 	f.Add([]byte(`{"recovered":true,"position":"a"}`))
+	f.Add([]byte(`{"reconnect":1500,"after":"a"}`))
 	f.Add([]byte(`{"recovered":null,"user":null}`))
 	f.Fuzz(func(t *testing.T, data []byte) {
 		kind, _, _, m, err := client.DecodeFrame(data)

@@ -22,6 +22,7 @@ func DecodeFrame(data []byte) (kind, position, prev string, m Message, err error
 	f, err := decodeFrame(data)
 	names := map[frameKind]string{
 		frameOther: "other", framePosition: "position", frameRecovered: "recovered", frameLost: "lost", frameMessage: "message",
+		frameReconnect: "reconnect",
 	}
 	return names[f.kind], f.position, f.prev, f.message, err
 }

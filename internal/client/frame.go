@@ -3,7 +3,11 @@ package client
 import (
 	"encoding/json"
 	"fmt"
+	"time"
 )
+
+// maxReconnectDelay bounds what a server can make a client wait.
+const maxReconnectDelay = time.Hour
 
 type frameKind int
 
@@ -16,15 +20,20 @@ const (
 	frameRecovered
 	frameLost
 	frameMessage
+	// frameReconnect tells that the server will close this connection.
+	frameReconnect
 )
 
 // frame is one text frame of the delivery socket.
 type frame struct {
 	kind frameKind
 	// position is where the live messages start; all before it has been
-	// received once the missed messages have.
+	// received once the missed messages have. With frameReconnect, all before
+	// it has been received.
 	position string
-	message  Message
+	// delay is when to connect again, with frameReconnect.
+	delay   time.Duration
+	message Message
 	// prev is the id of the message before this one in the session, or a
 	// position before this one that no message follows until it; or empty.
 	prev string
@@ -38,6 +47,8 @@ func decodeFrame(data []byte) (frame, error) {
 		Recovered *bool           `json:"recovered"`
 		Prev      string          `json:"prev"`
 		User      json.RawMessage `json:"user"`
+		Reconnect *int64          `json:"reconnect"`
+		After     string          `json:"after"`
 	}
 	if err := json.Unmarshal(data, &wire); err != nil {
 		return frame{}, fmt.Errorf("decode frame: %w", err)
@@ -49,6 +60,9 @@ func decodeFrame(data []byte) (frame, error) {
 		if err := json.Unmarshal(data, &f.message); err != nil {
 			return frame{}, fmt.Errorf("decode message frame: %w", err)
 		}
+	case wire.Reconnect != nil:
+		f.kind, f.position = frameReconnect, wire.After
+		f.delay = time.Duration(min(max(*wire.Reconnect, 0), maxReconnectDelay.Milliseconds())) * time.Millisecond
 	case wire.Recovered != nil && *wire.Recovered:
 		f.kind = frameRecovered
 	case wire.Recovered != nil:

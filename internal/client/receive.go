@@ -43,7 +43,8 @@ const goodAfter = 10 * time.Second
 // until the context ends. A connection that fails is replaced after a jittered
 // and growing wait, and resumes where the last one ended. What the server
 // cannot resume is read from the history, as far as it is there; the rest is
-// told to OnLoss.
+// told to OnLoss. A server that goes away says when to connect again; OnRetry is
+// then called like for any other end.
 //
 // It returns the context's cause, the error of deliver as it is, or why
 // connecting again would not help: an Error of the handshake (ErrUnauthenticated,
@@ -52,6 +53,7 @@ func (c *Client) Receive(ctx context.Context, uri string, o ReceiveOptions, deli
 	r := receiver{client: c, uri: uri, options: o, deliver: deliver, last: o.After}
 	for failures := 0; ; failures++ {
 		started, last := time.Now(), r.last
+		r.reconnectAt, r.reconnectFrom = time.Time{}, ""
 		err := r.connection(ctx)
 		if ctx.Err() != nil {
 			return context.Cause(ctx)
@@ -66,7 +68,8 @@ func (c *Client) Receive(ctx context.Context, uri string, o ReceiveOptions, deli
 		if r.last != last || time.Since(started) >= goodAfter {
 			failures = 0
 		}
-		wait := socketBackoff.delay(failures, asked, c.random())
+		r.last = max(r.last, r.reconnectFrom)
+		wait := r.wait(failures, asked)
 		if o.OnRetry != nil {
 			o.OnRetry(err, wait)
 		}
@@ -74,6 +77,20 @@ func (c *Client) Receive(ctx context.Context, uri string, o ReceiveOptions, deli
 			return err
 		}
 	}
+}
+
+// wait is how long to wait before the next connection. A server that announced
+// the end of a good one has chosen the moment already; it is at least that
+// moment where something failed too.
+func (r *receiver) wait(failures int, asked time.Duration) time.Duration {
+	if r.reconnectAt.IsZero() {
+		return socketBackoff.delay(failures, asked, r.client.random())
+	}
+	announced := max(time.Until(r.reconnectAt), 0)
+	if failures == 0 {
+		return announced
+	}
+	return socketBackoff.delay(failures, announced, r.client.random())
 }
 
 // worthReconnecting decides what follows the end of a connection, and how long
@@ -120,6 +137,12 @@ type receiver struct {
 	// vouched is the position up to which the connection gives everything, as
 	// the server said at its start.
 	vouched string
+	// reconnectAt is when the server wants a new connection; zero if it has not
+	// said so on this one.
+	reconnectAt time.Time
+	// reconnectFrom is the position to resume from then, unless a message has
+	// come after it.
+	reconnectFrom string
 }
 
 // connection receives over one socket until it ends.
@@ -149,7 +172,7 @@ func (r *receiver) connection(ctx context.Context) error {
 }
 
 func (r *receiver) handle(ctx context.Context, f frame) error {
-	if f.position != "" {
+	if f.position != "" && f.kind != frameReconnect {
 		r.vouched = f.position
 	}
 	switch f.kind {
@@ -163,6 +186,10 @@ func (r *receiver) handle(ctx context.Context, f frame) error {
 		r.last = max(r.last, f.position)
 	case framePosition:
 		r.last = max(r.last, f.position)
+	case frameReconnect:
+		// It is received on until the server closes.
+		r.reconnectAt, r.reconnectFrom = time.Now().Add(f.delay), f.position
+		return nil
 	case frameRecovered:
 		// The missed messages, which lie before the position, are still to come.
 	default:

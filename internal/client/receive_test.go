@@ -335,6 +335,49 @@ func TestReceiveWaitsAsTheServerAsks(t *testing.T) {
 	})
 }
 
+func TestReceiveReconnectsWhenToldTo(t *testing.T) {
+	tests := []struct {
+		name     string
+		delay    int64         // ms, that the server asks for
+		closed   time.Duration // when the server closes after that
+		again    bool          // asks once more as soon as the client is back
+		wantWait []time.Duration
+	}{
+		{"the server closes first", 2500, time.Second, false, []time.Duration{1500 * time.Millisecond}},
+		{"the server closes late", 1000, 2 * time.Second, false, []time.Duration{0}},
+		{"a delay that makes no sense", -5, 0, false, []time.Duration{0}},
+		{"a delay beyond reason", 1 << 62, 0, false, []time.Duration{time.Hour}},
+		// The second connection was none that counts, so the usual wait comes on top.
+		{"a server that does it again and again", 0, 0, true, []time.Duration{0, 2 * time.Second}},
+	}
+	for _, tt := range tests {
+		t.Run(tt.name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				w := newWorld(t)
+				l := listen(t, w.client, w.uri, "")
+				w.Post(w.uri, "1")
+				synctest.Wait()
+				position := w.AskToReconnect(tt.delay)
+				time.Sleep(tt.closed)
+				w.CloseSockets(1012, "")
+				synctest.Wait()
+				if tt.again {
+					w.AskToReconnect(tt.delay)
+					w.CloseSockets(1012, "")
+					synctest.Wait()
+				}
+				w.Post(w.uri, "2")
+				time.Sleep(2 * time.Hour)
+				l.end(t)
+				wantEqual(t, "waits", l.waits, tt.wantWait)
+				wantEqual(t, "the first queries", w.Connects()[:2], []string{"ids=1", "after=" + position})
+				wantEqual(t, "texts", l.texts, numbered(1, 2))
+				wantEqual(t, "losses", l.losses, nil)
+			})
+		})
+	}
+}
+
 func TestReceiveNoticesASilentDeath(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		w := newWorld(t)

@@ -11,6 +11,7 @@ import (
 	"fmt"
 	"log/slog"
 	"net"
+	"net/netip"
 	"os"
 	"slices"
 	"strings"
@@ -49,11 +50,15 @@ type Config struct {
 	WriteTimeout    time.Duration `yaml:"write-timeout"`
 	LeaseTTL        time.Duration `yaml:"lease-ttl"`
 	ShutdownTimeout time.Duration `yaml:"shutdown-timeout"`
+	DrainDelay      time.Duration `yaml:"drain-delay"`
+	DrainWindow     time.Duration `yaml:"drain-window"`
+	ReadyGrace      time.Duration `yaml:"ready-grace"`
 
 	Kafka     Kafka     `yaml:",inline"`
 	Cassandra Cassandra `yaml:",inline"`
 
 	AllowedOrigins []string `yaml:"allowed-origins"`
+	TrustedProxies []string `yaml:"trusted-proxies"`
 	LogFormat      string   `yaml:"log-format"`
 	LogLevel       string   `yaml:"log-level"`
 }
@@ -84,6 +89,8 @@ func Default() Config {
 		WriteTimeout:    10 * time.Second,
 		LeaseTTL:        10 * time.Second,
 		ShutdownTimeout: 10 * time.Second,
+		DrainWindow:     3 * time.Second,
+		ReadyGrace:      10 * time.Second,
 		Kafka:           defaultKafka(),
 		Cassandra:       defaultCassandra(),
 		LogFormat:       "text",
@@ -117,10 +124,14 @@ func Bind(fs *pflag.FlagSet, c *Config) {
 	fs.DurationVar(&c.PongTimeout, "pong-timeout", c.PongTimeout, "how long a socket may take to answer a ping")
 	fs.DurationVar(&c.WriteTimeout, "write-timeout", c.WriteTimeout, "how long a frame may wait for a slow socket before it is closed")
 	fs.DurationVar(&c.LeaseTTL, "lease-ttl", c.LeaseTTL, "how long the presence of a gateway that died is believed")
-	fs.DurationVar(&c.ShutdownTimeout, "shutdown-timeout", c.ShutdownTimeout, "how long a stop waits for requests and sockets to end")
+	fs.DurationVar(&c.ShutdownTimeout, "shutdown-timeout", c.ShutdownTimeout, "how long a stop waits for requests to end")
+	fs.DurationVar(&c.DrainDelay, "drain-delay", c.DrainDelay, "how long everything is still served after a stop has made /readyz fail: as long as load balancers take to notice")
+	fs.DurationVar(&c.DrainWindow, "drain-window", c.DrainWindow, "over how long a stop closes the sockets")
+	fs.DurationVar(&c.ReadyGrace, "ready-grace", c.ReadyGrace, "how long Kafka or Cassandra may be away before /readyz says so")
 	c.Kafka.bind(fs)
 	c.Cassandra.bind(fs)
 	fs.StringSliceVar(&c.AllowedOrigins, "allowed-origins", c.AllowedOrigins, "origins, besides the server's own, whose pages may use a log-in cookie")
+	fs.StringSliceVar(&c.TrustedProxies, "trusted-proxies", c.TrustedProxies, "networks, such as 10.0.0.0/8, of the proxies whose X-Forwarded-For is believed")
 	fs.StringVar(&c.LogFormat, "log-format", c.LogFormat, "text or json")
 	fs.StringVar(&c.LogLevel, "log-level", c.LogLevel, "debug, info, warn or error")
 }
@@ -237,6 +248,9 @@ func (c *Config) Validate() error {
 	v.duration("write-timeout", c.WriteTimeout, 100*time.Millisecond, time.Hour)
 	v.duration("lease-ttl", c.LeaseTTL, time.Second, time.Hour)
 	v.duration("shutdown-timeout", c.ShutdownTimeout, 0, time.Hour)
+	v.duration("drain-delay", c.DrainDelay, 0, time.Hour)
+	v.duration("drain-window", c.DrainWindow, 0, time.Hour)
+	v.duration("ready-grace", c.ReadyGrace, 0, time.Hour)
 
 	v.integer("log-partitions", int(c.LogPartitions), 0, 1024)
 	v.integer("max-message-bytes", c.MaxMessageBytes, 1, 900<<10)
@@ -250,11 +264,56 @@ func (c *Config) Validate() error {
 	v.check(c.SendRate == 0 || c.SendBurst >= 1, "send-burst", "must be at least 1, not %d", c.SendBurst)
 	v.check(c.AccountLogins >= 0, "account-failed-logins", "must not be negative, as %d is", c.AccountLogins)
 	v.check(c.AddressLogins >= 0, "address-failed-logins", "must not be negative, as %d is", c.AddressLogins)
+	for _, text := range c.TrustedProxies {
+		_, err := parseNetwork(text)
+		v.check(err == nil, "trusted-proxies", "must be networks such as 10.0.0.0/8: %q %v", text, err)
+	}
 	c.Kafka.validate(&v)
 	c.Cassandra.validate(&v)
 	v.check((len(c.Kafka.Brokers) > 0) == (len(c.Cassandra.Hosts) > 0), "kafka-brokers and cassandra-hosts",
 		"go together: both for a cluster, none for a server with its data on disk")
 	return errors.Join(v.errs...)
+}
+
+// Proxies are the networks of TrustedProxies.
+func (c *Config) Proxies() []netip.Prefix {
+	var networks []netip.Prefix
+	for _, text := range c.TrustedProxies {
+		if p, err := parseNetwork(text); err == nil { // validate has checked it
+			networks = append(networks, p)
+		}
+	}
+	return networks
+}
+
+// parseNetwork reads a network, or an address as a network of one.
+func parseNetwork(text string) (netip.Prefix, error) {
+	p, err := netip.ParsePrefix(text)
+	if err != nil {
+		addr, addrErr := netip.ParseAddr(text)
+		if addrErr != nil || addr.Zone() != "" {
+			return netip.Prefix{}, errors.New("is none")
+		}
+		p = netip.PrefixFrom(addr, addr.BitLen())
+	}
+	switch {
+	case p.Addr().Is4In6():
+		return netip.Prefix{}, errors.New("has to be written as IPv4")
+	case p.Bits() == 0:
+		return netip.Prefix{}, errors.New("would let everyone choose their address")
+	default:
+		return p.Masked(), nil
+	}
+}
+
+// StopRest is how long a stop takes beyond what the settings say, at most: the
+// sockets' goodbyes, the last writes and the closing of the backends.
+const StopRest = 15 * time.Second
+
+// StopWithin is how long the server takes to stop, at most: the least for
+// Kubernetes' terminationGracePeriodSeconds.
+func (c *Config) StopWithin() time.Duration {
+	return c.DrainDelay + max(c.DrainWindow, c.ShutdownTimeout) + StopRest
 }
 
 // Cluster reports whether the server is part of a cluster.

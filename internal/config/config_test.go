@@ -56,6 +56,61 @@ func TestPrecedence(t *testing.T) {
 	}
 }
 
+func TestTrustedProxies(t *testing.T) {
+	tests := []struct {
+		value string
+		want  string // of the networks; empty if it is refused
+	}{
+		{"10.0.0.0/8,fd00::/8", "10.0.0.0/8 fd00::/8"},
+		{"10.1.2.3/8", "10.0.0.0/8"},
+		{"192.0.2.1,2001:db8::1", "192.0.2.1/32 2001:db8::1/128"},
+		{"10.0.0.0/33", ""},
+		{"10.0.0.0/8,proxy.example", ""},
+		{"fe80::1%eth0", ""},
+		{"::ffff:10.0.0.0/104", ""},
+		{"0.0.0.0/0", ""},
+		{"::/0", ""},
+	}
+	for _, tt := range tests {
+		t.Run(tt.value, func(t *testing.T) {
+			c, err := load(t, "", nil, []string{"--trusted-proxies=" + tt.value})
+			if (err != nil) != (tt.want == "") || err != nil && !strings.Contains(err.Error(), "trusted-proxies") {
+				t.Fatalf("got error %v", err)
+			}
+			if err != nil {
+				return
+			}
+			var got []string
+			for _, p := range c.Proxies() {
+				got = append(got, p.String())
+			}
+			if strings.Join(got, " ") != tt.want {
+				t.Errorf("got %v, want %s", got, tt.want)
+			}
+		})
+	}
+}
+
+func TestStopWithin(t *testing.T) {
+	tests := []struct {
+		name string
+		args []string
+		want time.Duration
+	}{
+		{"by default", nil, 25 * time.Second},
+		{"the window", []string{"--drain-delay=5s", "--drain-window=2m"}, 140 * time.Second},
+		{"requests that take longer", []string{"--drain-window=0s", "--shutdown-timeout=30s"}, 45 * time.Second},
+	}
+	for _, tt := range tests {
+		t.Run(tt.name, func(t *testing.T) {
+			c, err := load(t, "", nil, tt.args)
+			if got := c.StopWithin(); err != nil || got != tt.want {
+				t.Errorf("got %s, %v, want %s", got, err, tt.want)
+			}
+		})
+	}
+}
+
 func TestListReplacesList(t *testing.T) {
 	c, err := load(t, "allowed-origins: [https://a.example]\n", nil, []string{"--allowed-origins=https://b.example,https://c.example"})
 	if got, want := strings.Join(c.AllowedOrigins, " "), "https://b.example https://c.example"; err != nil || got != want {

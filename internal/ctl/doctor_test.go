@@ -2,6 +2,7 @@ package ctl_test
 
 import (
 	"encoding/json"
+	"fmt"
 	"net/http"
 	"net/http/httptest"
 	"strings"
@@ -14,8 +15,9 @@ import (
 func newProbes(t *testing.T, ready int) string {
 	s := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		if r.URL.Path == "/readyz" {
+			status := map[bool]string{true: "ok", false: "fail"}[ready == http.StatusOK]
 			w.WriteHeader(ready)
-			w.Write([]byte(`{"status":"fail","checks":[{"name":"gate\u001bway","status":"fail"}]}`))
+			fmt.Fprintf(w, `{"status":%q,"checks":[{"name":"gate\u001bway","status":%q}]}`, status, status)
 		}
 	}))
 	t.Cleanup(s.Close)

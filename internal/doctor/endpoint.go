@@ -69,6 +69,8 @@ func JudgeEndpoint(live, ready Answer) Finding {
 	case ready.Status != http.StatusOK:
 		return Finding{Level: Fail, Finding: fmt.Sprintf("lives, but is not ready (%d)%s", ready.Status, failing(ready.Body)),
 			Advice: "wait if it is starting or stopping; else its log says why"}
+	case failing(ready.Body) != "":
+		return Finding{Level: Warn, Finding: "lives and is ready, but without" + failing(ready.Body), Advice: "see what that check says, and the server's log"}
 	}
 	return Finding{Level: OK, Finding: "lives, and is ready"}
 }

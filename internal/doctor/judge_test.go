@@ -201,6 +201,13 @@ func TestJudgeLags(t *testing.T) {
 	wantFindings(t, doctor.JudgeLags(before, after, 10, 100), "warn archive of messages/2|9 records", "ok archive|2 partitions|at most 1 records")
 }
 
+func TestJudgeForeign(t *testing.T) {
+	wantFindings(t, doctor.JudgeForeign(nil, "chat"))
+	r := chat.ForeignRecord{Partition: chat.Partition{Topic: chat.TopicMessages, Number: 3}, Record: chat.Record{Offset: 17, Time: time.Unix(0, 0).UTC()}}
+	wantFindings(t, doctor.JudgeForeign([]chat.ForeignRecord{r}, "chat"),
+		"warn foreign records|messages/3 offset 17 of 1970-01-01T00:00:00Z|SELECT * FROM chat.foreign_records|30 days")
+}
+
 func TestJudgeEndpoint(t *testing.T) {
 	ok := doctor.Answer{Status: http.StatusOK}
 	tests := []struct {
@@ -214,6 +221,8 @@ func TestJudgeEndpoint(t *testing.T) {
 		{"went down", ok, doctor.Answer{Err: errDown}, "FAIL refused"},
 		{"not ready", ok, doctor.Answer{Status: 503, Body: []byte(`{"status":"fail","checks":[{"name":"serving","status":"ok"},{"name":"gateway","status":"fail"}]}`)},
 			"FAIL not ready (503): gateway|log"},
+		{"ready in part", ok, doctor.Answer{Status: 200, Body: []byte(`{"status":"degraded","checks":[{"name":"serving","status":"ok"},{"name":"cassandra","status":"degraded"}]}`)},
+			"warn is ready|cassandra"},
 		{"not ready by a proxy", ok, doctor.Answer{Status: 502, Body: []byte("<html>")}, "FAIL not ready (502)"},
 	}
 	for _, test := range tests {

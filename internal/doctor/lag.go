@@ -27,7 +27,7 @@ type Mark struct {
 
 func (m Mark) behind() int64 { return m.Next - m.Archived }
 
-// examineLag measures twice.
+// examineLag measures twice, and looks at what the archivers had to skip.
 func examineLag(ctx context.Context, o Options, log logState, store storeState) []Finding {
 	if log.overview == nil || len(log.overview.Topics[chat.TopicMessages].Partitions) == 0 || !store.usable {
 		return []Finding{{Warn, lagName, "not measured, for the topics or the schema cannot be used", "repair these first"}}
@@ -51,7 +51,8 @@ func examineLag(ctx context.Context, o Options, log logState, store storeState) 
 	case <-time.After(o.LagPause):
 	}
 	after := measure(ctx, inspector, opened, *log.overview)
-	return JudgeLags(before, after, o.LagWarn, o.LagFail)
+	findings := JudgeLags(before, after, o.LagWarn, o.LagFail)
+	return append(findings, examineForeign(ctx, opened, len(after), o.Cassandra.Keyspace)...)
 }
 
 func unmeasured(err error) Finding {

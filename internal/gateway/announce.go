@@ -36,6 +36,10 @@ type announcer struct {
 	seed     maphash.Seed
 	shards   [announcers]announceShard
 	running  sync.WaitGroup
+	// work is what the goroutines run under, since a leave outlives the ctx of
+	// its socket; giveUp ends it.
+	work   context.Context
+	giveUp context.CancelFunc
 }
 
 type announceShard struct {
@@ -46,7 +50,9 @@ type announceShard struct {
 }
 
 func newAnnouncer(messages *chat.Messages, p *presence, logger *slog.Logger) *announcer {
-	return &announcer{messages: messages, presence: p, logger: logger, seed: maphash.MakeSeed()}
+	a := &announcer{messages: messages, presence: p, logger: logger, seed: maphash.MakeSeed()}
+	a.work, a.giveUp = context.WithCancel(context.Background())
+	return a
 }
 
 // announce tells the room later, and never blocks.
@@ -61,11 +67,11 @@ func (a *announcer) announce(room chat.Room, ev chat.Event) {
 	shard.waiting = append(shard.waiting, announcement{room, ev, time.Now().Add(announceWithin)})
 	if !shard.running {
 		shard.running = true
-		a.running.Go(func() { a.work(shard) })
+		a.running.Go(func() { a.run(shard) })
 	}
 }
 
-func (a *announcer) work(shard *announceShard) {
+func (a *announcer) run(shard *announceShard) {
 	for {
 		shard.mu.Lock()
 		next := shard.waiting
@@ -77,7 +83,7 @@ func (a *announcer) work(shard *announceShard) {
 		}
 		// The rows first: whoever reads the notice and asks who is there must
 		// not get an older answer. Without the store the notice still counts.
-		flushing, cancel := context.WithTimeout(context.Background(), time.Second)
+		flushing, cancel := context.WithTimeout(a.work, time.Second)
 		_ = a.presence.flush(flushing)
 		cancel()
 		for _, n := range next {
@@ -90,7 +96,7 @@ func (a *announcer) work(shard *announceShard) {
 
 // tell appends the event, again and again while the log is away.
 func (a *announcer) tell(n announcement) error {
-	ctx, cancel := context.WithDeadline(context.Background(), n.until)
+	ctx, cancel := context.WithDeadline(a.work, n.until)
 	defer cancel()
 	for {
 		err := a.messages.Announce(ctx, n.room, n.event)
@@ -105,6 +111,11 @@ func (a *announcer) tell(n announcement) error {
 	}
 }
 
-// wait waits until everything has been announced or given up, for a little
-// longer than announceWithin at the most. Nothing may be announced any more.
-func (a *announcer) wait() { a.running.Wait() }
+// finish waits until everything has been announced or given up; when ctx ends,
+// all that is left is given up. Nothing may be announced any more.
+func (a *announcer) finish(ctx context.Context) {
+	stop := context.AfterFunc(ctx, a.giveUp)
+	defer stop()
+	a.running.Wait()
+	a.giveUp()
+}

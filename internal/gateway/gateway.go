@@ -47,7 +47,7 @@ type Options struct {
 	// for present.
 	LeaseTTL time.Duration
 	// DrainWindow (0) is the time over which the sockets are closed at the
-	// end.
+	// end. The whole drain takes DrainEnd longer at most.
 	DrainWindow time.Duration
 	// Linger (1 min) is how long a partition that no socket needs is followed.
 	Linger time.Duration
@@ -93,14 +93,20 @@ const (
 	codeTryAgainLater  = 1013
 )
 
+const restartReason = "server restarts, reconnect with after"
+
 const (
 	// backendTimeout bounds every look-up, append and resume for a socket.
 	backendTimeout = 10 * time.Second
-	// finishTimeout bounds the last writes when the sockets have closed.
-	finishTimeout = 10 * time.Second
+	// finishTimeout bounds the last announcements and writes when the sockets
+	// have closed.
+	finishTimeout = 8 * time.Second
 	// closeTimeout is how long sockets get to say goodbye after the window.
 	closeTimeout = 3 * time.Second
 )
+
+// DrainEnd is how long after the drain window Run returns, at most.
+const DrainEnd = closeTimeout + finishTimeout
 
 // Gateway serves sockets.
 type Gateway struct {
@@ -124,6 +130,9 @@ type Gateway struct {
 	serving atomic.Bool
 	// started is closed when serving is first set.
 	started chan struct{}
+	// shedding is set from a Shed on until it is done, and sheds hands it over.
+	shedding atomic.Bool
+	sheds    chan shedding
 	// lastSocket numbers the sockets.
 	lastSocket atomic.Int64
 }
@@ -137,6 +146,7 @@ func New(log chat.Log, store chat.PresenceStore, accounts *chat.Accounts, rooms 
 		presence: newPresence(o.ID, store, o.Now),
 		rechecks: newRechecks(),
 		started:  make(chan struct{}),
+		sheds:    make(chan shedding, 1),
 	}
 	g.announcer = newAnnouncer(messages, g.presence, o.Logger)
 	g.conns = wsconn.NewSet(m, wsconn.Options{
@@ -163,9 +173,10 @@ func (g *Gateway) Ready() error {
 // Serving is closed once handshakes are accepted for the first time.
 func (g *Gateway) Serving() <-chan struct{} { return g.started }
 
-// Run serves until ctx ends, and then drains: it refuses handshakes, closes the
-// sockets over the drain window while they still receive, announces that their
-// users have left, and gives up the lease.
+// Run serves until ctx ends, and then drains: it refuses handshakes, tells the
+// clients that want to know when to reconnect, closes the sockets over the drain
+// window while they still receive, announces that their users have left, and
+// gives up the lease.
 func (g *Gateway) Run(ctx context.Context) error {
 	// What serves the sockets outlives ctx, until they are closed.
 	work, stop := context.WithCancel(context.WithoutCancel(ctx))
@@ -186,6 +197,7 @@ func (g *Gateway) Run(ctx context.Context) error {
 	run(func(ctx context.Context) { g.rechecks.run(ctx, g.options.Logger) })
 	run(func(ctx context.Context) { g.presence.run(ctx, g.options.Logger) })
 	run(g.keepLease)
+	run(func(context.Context) { g.shed(ctx) }) // ends with ctx: the drain takes over
 
 	<-ctx.Done()
 	g.options.Logger.Info("gateway drains", "sockets", g.conns.Len())
@@ -200,11 +212,14 @@ func (g *Gateway) drain(ctx context.Context) {
 	g.serving.Store(false)
 	closing, cancel := context.WithTimeout(ctx, g.options.DrainWindow+closeTimeout)
 	defer cancel()
-	g.conns.Close(closing, g.options.DrainWindow, codeServiceRestart, "server restarts, reconnect with after")
+	g.conns.Close(closing, wsconn.Dismissal{
+		Window: g.options.DrainWindow,
+		Code:   codeServiceRestart, Reason: restartReason, Why: metrics.CloseDrain,
+	})
 
-	g.announcer.wait()
 	finishing, cancel := context.WithTimeout(ctx, finishTimeout)
 	defer cancel()
+	g.announcer.finish(finishing)
 	err := g.presence.flush(finishing)
 	if err == nil {
 		err = g.store.DropLease(finishing, g.options.ID)

@@ -130,6 +130,13 @@ func (g *Gateway) upgrade(w http.ResponseWriter, r *http.Request) (*websocket.Co
 	return upgrader.Upgrade(w, r, nil)
 }
 
+// tooLate ends a WebSocket that was made just when the drain began.
+func tooLate(ws *websocket.Conn) {
+	goodbye := websocket.FormatCloseMessage(codeServiceRestart, restartReason)
+	_ = ws.WriteControl(websocket.CloseMessage, goodbye, time.Now().Add(closeTimeout)) // one that has left needs none
+	ws.Close()
+}
+
 // backend bounds what a socket waits for. It does not end with the request,
 // which for a socket is over when it is upgraded.
 func backend(r *http.Request) (context.Context, context.CancelFunc) {

@@ -10,6 +10,7 @@ import (
 	"net/http/httptest"
 	"strconv"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
@@ -170,18 +171,13 @@ func (c *cluster) startWith(id string, presence chat.PresenceStore, change ...fu
 	mux.Handle("/chat/stream/", g.StreamHandler())
 	mux.Handle("/", g.SessionHandler())
 	n := &node{Gateway: g, t: c.t, metrics: m, server: httptest.NewServer(mux)}
-	stopped := false
-	n.stop = func() {
-		if stopped {
-			return
-		}
-		stopped = true
+	n.stop = sync.OnceFunc(func() {
 		cancel()
 		if err := <-done; err != nil {
 			c.t.Errorf("gateway ended with %v", err)
 		}
 		n.server.Close()
-	}
+	})
 	c.t.Cleanup(n.stop)
 	eventually(c.t, "gateway serves", func() bool { return g.Ready() == nil })
 	return n

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"net/http"
 	"sync/atomic"
+	"time"
 
 	"github.com/chatcluster/chatcluster/internal/chat"
 	"github.com/chatcluster/chatcluster/internal/gateway/feed"
@@ -21,8 +22,9 @@ type sessionSocket struct {
 	ids     bool
 	// viewer is nil for one without a token.
 	viewer atomic.Pointer[chat.User]
-	login  *login             // nil for one without a token
-	sub    *feed.Subscription // nil if it never began
+	login  *login // nil for one without a token
+	// sub is nil until the subscription has begun.
+	sub atomic.Pointer[feed.Subscription]
 }
 
 // SessionHandler serves GET /{ref}, the socket of the session or room with that
@@ -76,7 +78,7 @@ func (g *Gateway) serveSession(w http.ResponseWriter, r *http.Request) error {
 	}
 	conn, ok := g.conns.Open(ws, metrics.EndpointSession, s)
 	if !ok {
-		ws.Close()
+		tooLate(ws)
 		return nil
 	}
 	s.conn = conn
@@ -101,7 +103,7 @@ func (s *sessionSocket) start(ctx context.Context, after *chat.MessageID, from i
 	}, s)
 	switch {
 	case err == nil:
-		s.sub = sub
+		s.sub.Store(sub)
 	case errors.Is(err, chat.ErrForbidden) || errors.Is(err, chat.ErrUnauthenticated):
 		s.removed()
 	default:
@@ -195,10 +197,20 @@ func (s *sessionSocket) disconnect(code int, reason string, why metrics.Close) {
 // Receive implements wsconn.Handler: what the client says means nothing here.
 func (s *sessionSocket) Receive(bool, []byte) {}
 
+// Reconnect implements wsconn.Handler. A socket that has not begun gets its
+// first frame first.
+func (s *sessionSocket) Reconnect(delay time.Duration) *wire.Frame {
+	sub := s.sub.Load()
+	if !s.ids || sub == nil {
+		return nil
+	}
+	return wire.SessionReconnect(delay, sub.Position().String())
+}
+
 // Ended implements wsconn.Handler.
 func (s *sessionSocket) Ended() {
-	if s.sub != nil {
-		s.sub.Cancel()
+	if sub := s.sub.Load(); sub != nil {
+		sub.Cancel()
 	}
 	if s.login != nil {
 		s.gateway.logins.remove(s.login)

@@ -8,6 +8,7 @@ import (
 	"strconv"
 	"sync"
 	"sync/atomic"
+	"time"
 
 	"github.com/chatcluster/chatcluster/internal/chat"
 	"github.com/chatcluster/chatcluster/internal/gateway/feed"
@@ -87,7 +88,7 @@ func (g *Gateway) serveStream(w http.ResponseWriter, r *http.Request) error {
 	}
 	conn, ok := g.conns.Open(ws, metrics.EndpointStream, s)
 	if !ok {
-		ws.Close()
+		tooLate(ws)
 		return nil
 	}
 	s.conn = conn
@@ -210,6 +211,42 @@ func (s *streamSocket) userChanged(user chat.User) {
 // disconnect implements loginOwner.
 func (s *streamSocket) disconnect(code int, reason string, why metrics.Close) {
 	s.conn.Close(code, reason, why)
+}
+
+// Reconnect implements wsconn.Handler. It is for those who have joined a room
+// with ids.
+func (s *streamSocket) Reconnect(delay time.Duration) *wire.Frame {
+	after := map[int64]string{}
+	for id, sub := range s.resumable() {
+		after[id] = sub.Position().String()
+	}
+	if len(after) == 0 {
+		return nil
+	}
+	return wire.StreamReconnect(delay, after)
+}
+
+// resumable is the subscriptions of the rooms that can be resumed, by room.
+func (s *streamSocket) resumable() map[int64]*feed.Subscription {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	subs := map[int64]*feed.Subscription{}
+	for id, r := range s.rooms {
+		// One that is entering has its position told by the answer to its join.
+		if r.ids.Load() && r.sub != nil && r.isSettled() {
+			subs[id] = r.sub
+		}
+	}
+	return subs
+}
+
+func (r *streamRoom) isSettled() bool {
+	select {
+	case <-r.settled:
+		return true
+	default:
+		return false
+	}
 }
 
 // Ended implements wsconn.Handler.

@@ -30,6 +30,7 @@ const (
 	CloseTooLarge Close = "too_large"
 	CloseProtocol Close = "protocol" // it broke the WebSocket protocol
 	CloseDrain    Close = "drain"    // the server is going away
+	CloseShed     Close = "shed"     // it was asked to go to another gateway
 	CloseLog      Close = "log"      // the log lost what the socket needs
 )
 
@@ -69,6 +70,8 @@ type Metrics struct {
 
 	Archived       prometheus.Counter
 	ForeignRecords prometheus.Counter
+
+	DependencyUp *prometheus.GaugeVec // dependency
 }
 
 // latencyBuckets reach from 100 µs to 10 s.
@@ -121,6 +124,9 @@ func New(version string) *Metrics {
 		ForeignRecords: prometheus.NewCounter(prometheus.CounterOpts{
 			Name: "chat_archive_foreign_records_total", Help: "Log records that are not events and were skipped.",
 		}),
+		DependencyUp: prometheus.NewGaugeVec(prometheus.GaugeOpts{
+			Name: "chat_dependency_up", Help: "1 if Kafka or Cassandra answered the last check, else 0.",
+		}, []string{"dependency"}),
 	}
 	buildInfo := prometheus.NewGauge(prometheus.GaugeOpts{
 		Name: "chat_build_info", Help: "Always 1; the labels tell the build.",
@@ -129,7 +135,7 @@ func New(version string) *Metrics {
 	buildInfo.Set(1)
 	m.Registry.MustRegister(
 		m.Connections, m.Opened, m.Closed, m.Deliveries, m.Dropped, m.Resumes, m.DeliveryLatency,
-		m.Accepted, m.Refused, m.AppendDuration, m.RequestDuration, m.Archived, m.ForeignRecords, buildInfo,
+		m.Accepted, m.Refused, m.AppendDuration, m.RequestDuration, m.Archived, m.ForeignRecords, m.DependencyUp, buildInfo,
 		collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}),
 	)
 	m.preset()
@@ -137,7 +143,7 @@ func New(version string) *Metrics {
 }
 
 func (m *Metrics) preset() {
-	reasons := []Close{CloseClient, CloseLost, CloseSlow, CloseRevoked, CloseTooLarge, CloseProtocol, CloseDrain, CloseLog}
+	reasons := []Close{CloseClient, CloseLost, CloseSlow, CloseRevoked, CloseTooLarge, CloseProtocol, CloseDrain, CloseShed, CloseLog}
 	for _, endpoint := range []string{EndpointSession, EndpointStream} {
 		m.Connections.WithLabelValues(endpoint)
 		m.Opened.WithLabelValues(endpoint)

@@ -7,6 +7,8 @@ import (
 	"strings"
 	"sync"
 	"testing"
+
+	"github.com/chatcluster/chatcluster/test/proxy"
 )
 
 // The environment variables that name nodes that run already, as host:port
@@ -19,8 +21,8 @@ const (
 // The nodes of this process. They are package variables because they belong to
 // the process: to every test in it, and to none.
 var (
-	sharedKafka     = sync.OnceValues(func() (*Cluster, error) { return startKafka(context.Background(), 1, nil) })
-	sharedCassandra = sync.OnceValues(func() (*Cluster, error) { return startCassandra(context.Background(), 1, nil) })
+	sharedKafka     = sync.OnceValues(func() (*Cluster, error) { return startKafka(context.Background(), 1, false, nil) })
+	sharedCassandra = sync.OnceValues(func() (*Cluster, error) { return startCassandra(context.Background(), 1, false, nil) })
 )
 
 // Kafka returns the addresses of brokers that answer: those that KAFKA_BROKERS
@@ -57,7 +59,7 @@ func addrs(t testing.TB, variable string, shared func() (*Cluster, error)) []str
 // which take the place of the usual ones.
 func KafkaCluster(t testing.TB, n int, settings ...string) *Cluster {
 	t.Helper()
-	c, err := startKafka(t.Context(), n, settings)
+	c, err := startKafka(t.Context(), n, false, settings)
 	return owned(t, c, err)
 }
 
@@ -66,8 +68,32 @@ func KafkaCluster(t testing.TB, n int, settings ...string) *Cluster {
 // which take the place of the usual ones.
 func CassandraCluster(t testing.TB, n int, settings ...string) *Cluster {
 	t.Helper()
-	c, err := startCassandra(t.Context(), n, settings)
+	c, err := startCassandra(t.Context(), n, false, settings)
 	return owned(t, c, err)
+}
+
+// KafkaBehindLines is KafkaCluster with a line between clients and each broker,
+// which a test can break: see Node.Line.
+func KafkaBehindLines(t testing.TB, n int, settings ...string) *Cluster {
+	t.Helper()
+	c, err := startKafka(t.Context(), n, true, settings)
+	return owned(t, c, err)
+}
+
+// CassandraBehindLines is CassandraCluster with a line between clients and each
+// node.
+func CassandraBehindLines(t testing.TB, n int, settings ...string) *Cluster {
+	t.Helper()
+	c, err := startCassandra(t.Context(), n, true, settings)
+	return owned(t, c, err)
+}
+
+// newLine is a line from addr to target, or nil where there are to be none.
+func newLine(lines bool, addr, target string) (*proxy.Proxy, error) {
+	if !lines {
+		return nil, nil
+	}
+	return proxy.Listen(addr, target)
 }
 
 func owned(t testing.TB, c *Cluster, err error) *Cluster {
@@ -89,8 +115,8 @@ func Both(ctx context.Context) (kafka, cassandra []string, stop func() error, er
 	var clusters [2]*Cluster
 	var errs [2]error
 	var starts sync.WaitGroup
-	starts.Go(func() { clusters[0], errs[0] = startKafka(ctx, 1, nil) })
-	starts.Go(func() { clusters[1], errs[1] = startCassandra(ctx, 1, nil) })
+	starts.Go(func() { clusters[0], errs[0] = startKafka(ctx, 1, false, nil) })
+	starts.Go(func() { clusters[1], errs[1] = startCassandra(ctx, 1, false, nil) })
 	starts.Wait()
 	stop = func() error {
 		var stops []error

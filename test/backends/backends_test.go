@@ -2,6 +2,8 @@ package backends_test
 
 import (
 	"context"
+	"net"
+	"strconv"
 	"testing"
 	"time"
 
@@ -22,7 +24,7 @@ func TestSharedNodesAnswer(t *testing.T) {
 	if got := metadata(t, brokers[0]); len(got.Brokers) == 0 {
 		t.Errorf("brokers: got none, want some")
 	}
-	if err := query(hosts[0], time.Second); err != nil {
+	if err := query(hosts[0], time.Second, version); err != nil {
 		t.Errorf("query: got error %v, want none", err)
 	}
 }
@@ -33,30 +35,67 @@ func TestKafkaCluster(t *testing.T) {
 	if got := metadata(t, addr); len(got.Brokers) != 3 {
 		t.Fatalf("brokers: got %v, want 3", got.Brokers)
 	}
-	lost := c.Nodes[2]
-	lost.Kill(t)
-	if conn, err := kafka.Dial("tcp", lost.Addr); err == nil {
-		conn.Close()
-		t.Errorf("dial a killed broker: got a connection, want an error")
+	// Two are down, and come back one after the other: a restart waits for
+	// nobody else.
+	for _, lost := range c.Nodes[1:] {
+		lost.Kill(t)
+		if conn, err := kafka.Dial("tcp", lost.Addr); err == nil {
+			conn.Close()
+			t.Errorf("dial a killed broker: got a connection, want an error")
+		}
 	}
-	lost.Restart(t)
-	if got := metadata(t, lost.Addr); len(got.Brokers) != 3 {
-		t.Errorf("brokers after a restart: got %v, want 3", got.Brokers)
+	for i, lost := range c.Nodes[1:] {
+		lost.Restart(t)
+		if got, least := len(metadata(t, lost.Addr).Brokers), i+1; got < least {
+			t.Errorf("brokers after restart %d: got %d, want at least %d", i+1, got, least)
+		}
+	}
+}
+
+// TestLines: clients reach a node by its line only, also those that were sent
+// there by another node.
+func TestLines(t *testing.T) {
+	brokers, nodes := backends.KafkaBehindLines(t, 1), backends.CassandraBehindLines(t, 1)
+	broker, node := brokers.Nodes[0], nodes.Nodes[0]
+	b := metadata(t, broker.Addr).Brokers[0]
+	if got := net.JoinHostPort(b.Host, strconv.Itoa(b.Port)); got != broker.Addr {
+		t.Errorf("the broker says that it is at %s, want its line's %s", got, broker.Addr)
+	}
+	host, _, err := net.SplitHostPort(node.Addr)
+	if err != nil {
+		t.Fatal(err)
+	}
+	var told string
+	err = query(node.Addr, 10*time.Second, "SELECT rpc_address FROM system.local", &told)
+	if err != nil || told != host {
+		t.Errorf("the node says that it is at %q, error %v, want its line's %s", told, err, host)
+	}
+	broker.Line.Cut()
+	node.Line.Cut()
+	if conn, err := kafka.Dial("tcp", broker.Addr); err == nil {
+		_, err = conn.Brokers()
+		conn.Close()
+		if err == nil {
+			t.Errorf("brokers by a line that is cut: got an answer, want an error")
+		}
+	}
+	if err := query(node.Addr, time.Second, version); err == nil {
+		t.Errorf("query by a line that is cut: got an answer, want an error")
 	}
 }
 
 func TestCassandraCluster(t *testing.T) {
 	c := backends.CassandraCluster(t, 2)
 	second := c.Nodes[1]
-	if err := query(second.Addr, time.Second); err != nil {
+	if err := query(second.Addr, time.Second, version); err != nil {
 		t.Errorf("query: got error %v, want none", err)
 	}
 	second.Pause(t)
-	if err := query(second.Addr, time.Second); err == nil {
+	if err := query(second.Addr, time.Second, version); err == nil {
 		t.Errorf("query to a paused node: got an answer, want an error")
 	}
 	second.Resume(t)
-	if err := query(second.Addr, 10*time.Second); err != nil {
+	if err := query(second.Addr, 10*time.Second, version); err != nil {
 		t.Errorf("query after the pause: got error %v, want none", err)
 	}
 }
@@ -75,7 +114,10 @@ func metadata(t *testing.T, addr string) *kafka.MetadataResponse {
 	return got
 }
 
-func query(addr string, timeout time.Duration) error {
+const version = "SELECT release_version FROM system.local"
+
+// query asks the node at addr and no other; dest is for the columns of one row.
+func query(addr string, timeout time.Duration, stmt string, dest ...any) error {
 	cluster := gocql.NewCluster(addr)
 	cluster.DisableInitialHostLookup = true
 	cluster.ConnectTimeout, cluster.Timeout = timeout, timeout
@@ -84,5 +126,8 @@ func query(addr string, timeout time.Duration) error {
 		return err
 	}
 	defer session.Close()
-	return session.Query("SELECT release_version FROM system.local").Exec()
+	if len(dest) == 0 {
+		return session.Query(stmt).Exec()
+	}
+	return session.Query(stmt).Scan(dest...)
 }

@@ -10,6 +10,7 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
+	"time"
 
 	gocql "github.com/apache/cassandra-gocql-driver/v2"
 )
@@ -38,38 +39,48 @@ func cassandraOptions() []string {
 }
 
 // startCassandra starts n nodes and waits until they answer.
-func startCassandra(ctx context.Context, n int, settings []string) (*Cluster, error) {
-	return startCluster(ctx, "cassandra", func(c *Cluster, lib string) error { return c.runCassandra(ctx, lib, n, settings) })
+func startCassandra(ctx context.Context, n int, lines bool, settings []string) (*Cluster, error) {
+	return startCluster(ctx, "cassandra", func(c *Cluster, lib string) error { return c.runCassandra(ctx, lib, n, lines, settings) })
 }
 
-func (c *Cluster) runCassandra(ctx context.Context, lib string, n int, settings []string) error {
-	addresses := make([]string, n)
+func (c *Cluster) runCassandra(ctx context.Context, lib string, n int, lines bool, settings []string) error {
+	addresses, advertised := make([]string, n), make([]string, n)
 	for i := range addresses {
 		addresses[i] = fmt.Sprintf("127.0.0.%d", i+1)
+		if advertised[i] = addresses[i]; lines {
+			advertised[i] = fmt.Sprintf("127.0.1.%d", i+1)
+		}
 	}
 	storagePort, err := freePort(addresses...)
 	if err != nil {
 		return err
 	}
-	cqlPort, err := freePort(addresses...)
+	// A node tells clients of the others' addresses; that the port is another
+	// one it cannot tell.
+	cqlPort, err := freePort(slices.Concat(addresses, advertised)...)
 	if err != nil {
 		return err
 	}
 	for i := range n {
-		node, err := newCassandraNode(c.place.dir, lib, i, addresses, storagePort, cqlPort, settings)
+		line, err := newLine(lines, hostPort(advertised[i], cqlPort), hostPort(addresses[i], cqlPort))
 		if err != nil {
 			return err
 		}
+		// It is the cluster's to stop, whatever fails from here on.
+		node := &Node{Addr: hostPort(advertised[i], cqlPort), Line: line, name: fmt.Sprintf("cassandra-%d", i+1)}
 		c.Nodes = append(c.Nodes, node)
+		own := append([]string{"broadcast_rpc_address: " + advertised[i]}, settings...)
+		if err := node.makeCassandra(c.place.dir, lib, i, addresses, storagePort, cqlPort, own); err != nil {
+			return err
+		}
 	}
 	// The first is the seed, which the others look for when they start.
 	seed := c.Nodes[0]
 	if err := seed.start(); err != nil {
 		return err
 	}
-	alone := func(ctx context.Context) error { return nodeAnswers(ctx, seed.Addr, 1) }
-	if err := seed.process.await(ctx, alone); err != nil {
-		return fmt.Errorf("%s: %w", seed.name, err)
+	if err := seed.await(ctx, 1); err != nil {
+		return err
 	}
 	for _, node := range c.Nodes[1:] {
 		if err := node.start(); err != nil {
@@ -79,12 +90,11 @@ func (c *Cluster) runCassandra(ctx context.Context, lib string, n int, settings 
 	return c.await(ctx)
 }
 
-// newCassandraNode writes the configuration of the node at addresses[i].
-func newCassandraNode(dir, lib string, i int, addresses []string, storagePort, cqlPort int, settings []string) (*Node, error) {
-	name := fmt.Sprintf("cassandra-%d", i+1)
-	data := filepath.Join(dir, name)
+// makeCassandra writes the configuration of the node at addresses[i].
+func (n *Node) makeCassandra(dir, lib string, i int, addresses []string, storagePort, cqlPort int, settings []string) error {
+	data := filepath.Join(dir, n.name)
 	if err := os.MkdirAll(data, 0o755); err != nil {
-		return nil, err
+		return err
 	}
 	yaml := map[string]string{
 		"cluster_name":           "test",
@@ -119,13 +129,13 @@ func newCassandraNode(dir, lib string, i int, addresses []string, storagePort, c
 	}
 	logback, err := files.ReadFile("cassandra/logback.xml")
 	if err != nil {
-		return nil, err
+		return err
 	}
 	err = errors.Join(
 		os.WriteFile(filepath.Join(data, "cassandra.yaml"), []byte(text.String()), 0o644),
 		os.WriteFile(filepath.Join(data, "logback.xml"), logback, 0o644))
 	if err != nil {
-		return nil, err
+		return err
 	}
 	args := append([]string{
 		"-Xmx1g", "-XX:+UseSerialGC", "-XX:+ExitOnOutOfMemoryError",
@@ -135,14 +145,23 @@ func newCassandraNode(dir, lib string, i int, addresses []string, storagePort, c
 		"-Dcassandra.storagedir=" + data,
 		// What waits for others at the start of a node is for clusters whose
 		// state is not known.
-		"-Dcassandra.ring_delay_ms=1", "-Dcassandra.skip_wait_for_gossip_to_settle=0", "-Dcassandra.superuser_setup_delay_ms=0",
+		"-Dcassandra.skip_wait_for_gossip_to_settle=0", "-Dcassandra.superuser_setup_delay_ms=0",
+		fmt.Sprintf("-Dcassandra.ring_delay_ms=%d", ringDelay(len(addresses)).Milliseconds()),
 	}, cassandraOptions()...)
+	n.logPath = filepath.Join(dir, n.name+".log")
+	n.args = append(args, "-cp", filepath.Join(lib, "*"), "org.apache.cassandra.service.CassandraDaemon")
 	addr := hostPort(addresses[i], cqlPort)
-	return &Node{
-		Addr: addr, name: name, logPath: filepath.Join(dir, name+".log"),
-		args:  append(args, "-cp", filepath.Join(lib, "*"), "org.apache.cassandra.service.CassandraDaemon"),
-		ready: func(ctx context.Context) error { return nodeAnswers(ctx, addr, len(addresses)) },
-	}, nil
+	n.ready = func(ctx context.Context, nodes int) error { return nodeAnswers(ctx, addr, nodes) }
+	return nil
+}
+
+// ringDelay is how long a node asks others for the state of the ring before it
+// gives up: the first one then goes on alone, and the others end.
+func ringDelay(nodes int) time.Duration {
+	if nodes == 1 {
+		return time.Millisecond
+	}
+	return 10 * time.Second // a busy machine may take seconds to answer
 }
 
 // tokenOf spreads n nodes evenly over the ring, from -2^63 to 2^63-1.
@@ -153,7 +172,8 @@ func tokenOf(i, n int) string {
 	return token.Add(token, big.NewInt(1)).String() // the least token is reserved
 }
 
-// nodeAnswers asks the node for its peers, until it knows of all n nodes.
+// nodeAnswers asks the node at addr for its peers: with them and itself, it must
+// know of n nodes.
 func nodeAnswers(ctx context.Context, addr string, n int) error {
 	cluster := gocql.NewCluster(addr)
 	// This node, and no other that it knows of.

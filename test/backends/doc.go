@@ -7,7 +7,9 @@
 // nodes between the packages of one `go test` there is no supervisor that
 // outlives its users: `go run ./test/backends/run go test ./...` starts both
 // once, as the parent of the tests. KafkaCluster and CassandraCluster start
-// nodes of their own, which a test may kill, pause and restart.
+// nodes of their own, which a test may kill, pause and restart;
+// KafkaBehindLines and CassandraBehindLines put a line before each that a test
+// may break.
 //
 // Nothing is left behind, however a test ends: the kernel kills a node when its
 // test process dies, and data directories are held by a file lock that dies

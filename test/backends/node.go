@@ -6,6 +6,10 @@ import (
 	"fmt"
 	"syscall"
 	"testing"
+
+	"golang.org/x/sync/errgroup"
+
+	"github.com/chatcluster/chatcluster/test/proxy"
 )
 
 // Node is one broker or Cassandra node of a cluster. Its methods end the test
@@ -14,11 +18,16 @@ type Node struct {
 	// Addr is where clients reach it, as host:port. It stays the same when the
 	// node is restarted.
 	Addr string
+	// Line is between Addr and the node, where the cluster was started behind
+	// lines, else nil. The nodes talk to each other past it.
+	Line *proxy.Proxy
 
 	name    string
 	args    []string
 	logPath string
-	ready   func(context.Context) error
+	// ready asks the node itself whether it answers and knows of so many
+	// nodes, itself among them.
+	ready   func(ctx context.Context, nodes int) error
 	process *process
 }
 
@@ -55,14 +64,14 @@ func (c *Cluster) Addrs() []string {
 	return addrs
 }
 
-// await waits until every node answers.
+// await waits until every node answers and knows of all others. That one has
+// ended is noticed at once: the others would wait for it in vain.
 func (c *Cluster) await(ctx context.Context) error {
+	group, ctx := errgroup.WithContext(ctx)
 	for _, n := range c.Nodes {
-		if err := n.await(ctx); err != nil {
-			return err
-		}
+		group.Go(func() error { return n.await(ctx, len(c.Nodes)) })
 	}
-	return nil
+	return group.Wait()
 }
 
 // stop kills all nodes and removes their data.
@@ -71,6 +80,9 @@ func (c *Cluster) stop() error {
 	for _, n := range c.Nodes {
 		if n.process != nil {
 			errs = append(errs, n.process.kill())
+		}
+		if n.Line != nil {
+			errs = append(errs, n.Line.Close())
 		}
 	}
 	return errors.Join(append(errs, c.place.remove())...)
@@ -83,8 +95,9 @@ func (n *Node) start() (err error) {
 	return nil
 }
 
-func (n *Node) await(ctx context.Context) error {
-	if err := n.process.await(ctx, n.ready); err != nil {
+func (n *Node) await(ctx context.Context, nodes int) error {
+	ready := func(ctx context.Context) error { return n.ready(ctx, nodes) }
+	if err := n.process.await(ctx, ready); err != nil {
 		return fmt.Errorf("%s: %w", n.name, err)
 	}
 	return nil
@@ -110,12 +123,12 @@ func (n *Node) Resume(t testing.TB) {
 }
 
 // Restart kills the node, if it runs, starts it again on its data, and waits
-// until it answers.
+// until it answers. It does not wait for the others, which may be down as well.
 func (n *Node) Restart(t testing.TB) {
 	t.Helper()
 	n.Kill(t)
 	n.must(t, "restart", n.start())
-	n.must(t, "restart", n.await(t.Context()))
+	n.must(t, "restart", n.await(t.Context(), 1))
 }
 
 func (n *Node) must(t testing.TB, act string, err error) {

@@ -61,6 +61,9 @@ func (p *place) remove() error {
 	return os.RemoveAll(p.dir)
 }
 
+// loopback is where brokers listen, and the first Cassandra node.
+const loopback = "127.0.0.1"
+
 // Ports are chosen below the range from which kernels choose those of outgoing
 // connections: a node that is restarted finds its ports free.
 const firstPort, lastPort = 10_000, 32_000

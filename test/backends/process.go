@@ -18,7 +18,7 @@ import (
 const (
 	// startTimeout is how long a node may take until it answers; it is an order
 	// of magnitude more than it takes on an idle machine.
-	startTimeout = 3 * time.Minute
+	startTimeout = 5 * time.Minute
 	// pollInterval is the time between two questions whether a node answers.
 	pollInterval = 100 * time.Millisecond
 	// tailBytes is how much of a node's log a failure shows.

@@ -58,6 +58,17 @@ func TestConnectionKeepsItsPlace(t *testing.T) {
 			script: `first(); sockets[0].onclose({ code: 1006 }); (await socket(1)).open(); return last()`,
 			want:   "join after 5",
 		}, {
+			name: "an announced end is followed at the moment that the server chose, from the position that it told",
+			script: `first(); sockets[0].tell({ reconnect: 300, after: { 7: id(8) } }); const begin = Date.now();
+				sockets[0].tell(message(9, 8)); sockets[0].onclose({ code: 1012 }); (await socket(1)).open();
+				const waited = Date.now() - begin; return last() + ', ' + short().at(-1) + ', ' + (waited >= 290 && waited < 3000)`,
+			want: "join after 9, message 7 9, true",
+		}, {
+			name: "an announced end of a silent room resumes from the position that the server told",
+			script: `first(); sockets[0].tell({ reconnect: 0, after: { 7: id(8) } });
+				sockets[0].onclose({ code: 1012 }); (await socket(1)).open(); return last()`,
+			want: "join after 8",
+		}, {
 			name: "a break before the missed messages have come asks for them again",
 			script: `first(); sockets[0].onclose({ code: 1006 }); (await socket(1)).open();
 				sockets[1].tell({ join: '7', title: 'Lobby', recovered: true, position: id(9) }); sockets[1].tell(message(6, 5));

@@ -116,18 +116,34 @@ func (c *Cluster) AddArchiver() *Server {
 	return s
 }
 
+// BeginAPI starts an API replica at addr that may have to wait for the
+// backends; await waits until it answers.
+func (c *Cluster) BeginAPI(addr string) (s *Server, await func()) {
+	c.t.Helper()
+	return c.begin("api", "--api-addr="+addr)
+}
+
 func (c *Cluster) add(role string, args ...string) *Server {
+	c.t.Helper()
+	s, await := c.begin(role, args...)
+	await()
+	return s
+}
+
+func (c *Cluster) begin(role string, args ...string) (s *Server, await func()) {
 	c.t.Helper()
 	call := slices.Concat([]string{role, "--metrics-addr=127.0.0.1:0"}, args, c.Data, c.args)
 	s, ready, err := spawn(c.t, nil, call)
-	if err == nil {
-		err = s.await(ready)
-	}
 	if err != nil {
 		c.t.Fatalf("start %s: %v", role, err)
 	}
 	s.Data = c.Data
-	return s
+	return s, func() {
+		c.t.Helper()
+		if err := s.await(ready); err != nil {
+			c.t.Fatalf("start %s: %v", role, err)
+		}
+	}
 }
 
 // Server is the cluster as a client of its n-th API replica and gateway sees

@@ -84,3 +84,33 @@ volumeClaimTemplates:
         requests:
           storage: {{ .size }}
 {{- end -}}
+
+{{/* Helm reads numbers as floats, and prints large ones with an exponent. */}}
+{{- define "chat-backends.scalar" -}}
+{{- if kindIs "float64" . }}{{ toJson . }}{{ else }}{{ . }}{{ end -}}
+{{- end -}}
+
+{{/* Kafka's settings: .context, .part and .logDir. One node is broker and
+controller, and tells clients the address of the Service. */}}
+{{- define "chat-backends.kafkaConfig" -}}
+{{- $config := dict
+  "process.roles" "broker,controller"
+  "node.id" 1
+  "listeners" "PLAINTEXT://:9092,CONTROLLER://localhost:9093"
+  "advertised.listeners" (printf "PLAINTEXT://%s:9092" (include "chat-backends.host" .))
+  "listener.security.protocol.map" "PLAINTEXT:PLAINTEXT,CONTROLLER:PLAINTEXT"
+  "inter.broker.listener.name" "PLAINTEXT"
+  "controller.listener.names" "CONTROLLER"
+  "controller.quorum.voters" "1@localhost:9093"
+  "log.dirs" .logDir
+  "auto.create.topics.enable" false
+  "offsets.topic.num.partitions" 4
+  "offsets.topic.replication.factor" 1
+  "transaction.state.log.replication.factor" 1
+  "transaction.state.log.min.isr" 1
+  "group.initial.rebalance.delay.ms" 0
+-}}
+{{- range $key, $value := merge (deepCopy .context.Values.kafka.config) $config }}
+{{ $key }}={{ include "chat-backends.scalar" $value }}
+{{- end }}
+{{- end -}}

@@ -15,6 +15,8 @@ const resumeLimit = 20
 // socket is one open delivery socket.
 type socket struct {
 	conn *websocket.Conn
+	// ids is whether the client has asked for them.
+	ids bool
 	// gone is closed when the client has gone or the socket has been closed.
 	gone chan struct{}
 }
@@ -107,6 +109,7 @@ func (s *Server) deliver(k *socket, room *room, r *http.Request) {
 	after := r.FormValue("after")
 	ids := after != "" || r.FormValue("ids") == "1"
 	s.mu.Lock()
+	k.ids = ids
 	first, position, next := s.opening(room, after, ids)
 	s.sockets[k] = struct{}{}
 	s.opened++

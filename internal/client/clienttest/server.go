@@ -190,6 +190,21 @@ func (s *Server) Misbehave(faults func(text string) Fault) {
 	s.faults = faults
 }
 
+// AskToReconnect tells the clients that asked for ids to connect again after
+// the delay, in milliseconds, from the position that it answers. The sockets
+// stay open.
+func (s *Server) AskToReconnect(delay int64) string {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.lastID++ // another session's event came last
+	for socket := range s.sockets {
+		if socket.ids {
+			_ = socket.conn.WriteJSON(map[string]any{"reconnect": delay, "after": messageID(s.lastID)})
+		}
+	}
+	return messageID(s.lastID)
+}
+
 // CloseSockets closes all sockets with a close code.
 func (s *Server) CloseSockets(code int, reason string) {
 	s.mu.Lock()

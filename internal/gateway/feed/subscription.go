@@ -263,6 +263,9 @@ func (s *Subscription) keep(d *Delivery) {
 	}
 }
 
+// Position is a position that everything up to has been delivered.
+func (s *Subscription) Position() chat.MessageID { return s.partition.Position() }
+
 // Cancel ends the subscription. Nothing is delivered once it has returned.
 func (s *Subscription) Cancel() {
 	s.partition.mu.Lock()

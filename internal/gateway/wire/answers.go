@@ -86,6 +86,25 @@ func Acknowledged(room int64, id chat.MessageID) *Frame {
 	}{id.String(), room}))
 }
 
+// SessionReconnect tells a client that the socket of a session will be closed
+// and that it shall connect again after the delay, which is told in whole
+// milliseconds. after is a position that everything up to has been sent.
+func SessionReconnect(delay time.Duration, after string) *Frame {
+	return Text(encode(struct {
+		Reconnect int64  `json:"reconnect"`
+		After     string `json:"after"`
+	}{delay.Milliseconds(), after}))
+}
+
+// StreamReconnect is SessionReconnect for a socket of many rooms: after has the
+// position of each room that was joined with ids.
+func StreamReconnect(delay time.Duration, after map[int64]string) *Frame {
+	return Text(encode(struct {
+		Reconnect int64            `json:"reconnect"`
+		After     map[int64]string `json:"after"`
+	}{delay.Milliseconds(), after}))
+}
+
 // msgTypeUsers marks the answer to room_users.
 const msgTypeUsers = 6
 

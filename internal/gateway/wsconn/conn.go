@@ -31,6 +31,11 @@ type Handler interface {
 	// goroutine that may block: later messages of this connection wait. data
 	// is only valid during the call.
 	Receive(text bool, data []byte)
+	// Reconnect is the frame by which the client is told to connect again
+	// after the delay; nil for a client that has not asked for such frames. It
+	// may be called from when the connection is opened until after it has
+	// ended, and must not block.
+	Reconnect(delay time.Duration) *wire.Frame
 	// Ended is called once, when nothing can be written or read any more.
 	Ended()
 }

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"sync"
 
 	"github.com/chatcluster/chatcluster/internal/chat"
@@ -29,7 +30,9 @@ var _ chat.Log = (*Log)(nil)
 
 // Open connects to the cluster. It fails if no broker can be reached, if a
 // topic is missing, or, with a *MismatchError, if a topic's settings would
-// break what the log promises. ctx is for opening only.
+// break what the log promises. An error that may go away by itself, or once
+// Migrate has run, is chat.ErrUnavailable and no *DeniedError. ctx is for
+// opening only.
 func Open(ctx context.Context, o Options) (*Log, error) {
 	o, err := o.withDefaults()
 	if err == nil && o.Epochs == nil {
@@ -42,6 +45,9 @@ func Open(ctx context.Context, o Options) (*Log, error) {
 	c := newCluster(o, p)
 	if err := open(ctx, o, p, c); err != nil {
 		p.close()
+		if passes(err) {
+			err = unavailable(err)
+		}
 		return nil, fmt.Errorf("open log: %w", err)
 	}
 	l := &Log{options: o, pool: p, cluster: c, group: new(sync.WaitGroup)}
@@ -65,6 +71,15 @@ func open(ctx context.Context, o Options, p *pool, c *cluster) error {
 		return &MismatchError{problems}
 	}
 	return nil
+}
+
+// passes reports whether an error of open may go away.
+func passes(err error) bool {
+	var mismatch *MismatchError
+	if errors.As(err, &mismatch) {
+		return !slices.ContainsFunc(mismatch.Problems, func(p Problem) bool { return p.Setting != "" })
+	}
+	return !isDenied(err) && !errors.Is(err, errors.ErrUnsupported) && !errors.Is(err, errMalformed)
 }
 
 // Close ends the Log. What was not acknowledged by then fails with

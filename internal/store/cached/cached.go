@@ -5,11 +5,14 @@
 // seen when Changed is told of it, or when an entry is older than
 // Options.Fresh. While the store is unavailable or does not answer within a
 // second, entries serve for Options.Stale, so that those who were there can go
-// on. It is safe for concurrent use and has no goroutines.
+// on; the cutoff is asked for with the same patience, for history that the log
+// can answer then. It is safe for concurrent use and has no goroutines.
 package cached
 
 import (
 	"context"
+	"errors"
+	"fmt"
 	"time"
 
 	"github.com/chatcluster/chatcluster/internal/chat"
@@ -40,6 +43,10 @@ type Store struct {
 	roomsByURI  *cache[string, chat.Room]
 	roomsByID   *cache[int64, chat.Room]
 	memberships *cache[memberKey, chat.Member]
+	now         func() time.Time
+	// cutoffs is about the cutoff alone: without it no history can be read from
+	// the store, whatever else fails or does not.
+	cutoffs *outage
 }
 
 // New returns a cache of the store.
@@ -52,6 +59,8 @@ func New(store chat.Store, o Options) *Store {
 		roomsByURI:  newCache[string, chat.Room](o, down),
 		roomsByID:   newCache[int64, chat.Room](o, down),
 		memberships: newCache[memberKey, chat.Member](o, down),
+		now:         o.Now,
+		cutoffs:     &outage{},
 	}
 }
 
@@ -152,6 +161,23 @@ func (s *Store) PutMember(ctx context.Context, m chat.Member) error {
 	err := s.Store.PutMember(ctx, m)
 	s.memberships.forget(memberKey{m.RoomURI, m.UserID})
 	return err
+}
+
+// Cutoff is not cached, but asked for with little patience, and while the store
+// is away by one caller a second only: those who need it can go on without the
+// store, or else fail.
+func (s *Store) Cutoff(ctx context.Context) (time.Time, error) {
+	if s.cutoffs.spares(s.now()) {
+		return time.Time{}, fmt.Errorf("%w: the cutoff could not be read a moment ago", chat.ErrUnavailable)
+	}
+	limited, cancel := context.WithTimeout(ctx, patience)
+	defer cancel()
+	cutoff, err := s.Store.Cutoff(limited)
+	if errors.Is(err, context.DeadlineExceeded) && ctx.Err() == nil {
+		err = fmt.Errorf("%w: %w", chat.ErrUnavailable, err)
+	}
+	s.cutoffs.learn(s.now(), err)
+	return cutoff, err
 }
 
 // DeleteMember forgets the membership.

@@ -240,3 +240,42 @@ func TestCachedTokenExpires(t *testing.T) {
 		t.Errorf("got %v, want ErrNotFound", err)
 	}
 }
+
+// downStore has a cutoff that can hang.
+type downStore struct {
+	chat.Store
+	hangs bool
+	asked int
+}
+
+func (s *downStore) Cutoff(ctx context.Context) (time.Time, error) {
+	s.asked++
+	if s.hangs {
+		<-ctx.Done()
+		return time.Time{}, ctx.Err()
+	}
+	return time.Unix(1, 0), nil
+}
+
+// A store that hangs holds up one reader of the cutoff a second, and none for
+// longer than that.
+func TestCutoffOfAHangingStore(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		b := &downStore{hangs: true}
+		s := cached.New(b, cached.Options{Entries: 10, Fresh: time.Second, Stale: time.Minute, Now: time.Now})
+		began := time.Now()
+		for range 10 {
+			if _, err := s.Cutoff(t.Context()); !errors.Is(err, chat.ErrUnavailable) {
+				t.Errorf("got %v, want ErrUnavailable", err)
+			}
+		}
+		if took := time.Since(began); took != time.Second || b.asked != 1 {
+			t.Errorf("ten reads took %v and asked %d times, want 1 s and once", took, b.asked)
+		}
+		b.hangs = false
+		time.Sleep(time.Second)
+		if cutoff, err := s.Cutoff(t.Context()); err != nil || !cutoff.Equal(time.Unix(1, 0)) {
+			t.Errorf("of a store that is back: got %v, %v, want its cutoff", cutoff, err)
+		}
+	})
+}

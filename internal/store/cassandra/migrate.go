@@ -18,7 +18,7 @@ import (
 
 // SchemaVersion is the version that Migrate brings the schema to: the number of
 // the last file in schema. Files are never changed once they were released.
-const SchemaVersion = 1
+const SchemaVersion = 2
 
 // oldestReader is the lowest SchemaVersion of a release that works beside this
 // schema: a change first expands, and contracts a release later.
@@ -99,7 +99,7 @@ func Migrate(ctx context.Context, o Options) error {
 		return err
 	}
 	o.Timeout = max(o.Timeout, schemaTimeout)
-	session, err := connect(o, "")
+	session, err := connect(ctx, o, "")
 	if err != nil {
 		return err
 	}

@@ -88,7 +88,7 @@ func TestOpenRefusesSchema(t *testing.T) {
 			t.Errorf("open: got error %v, want a SchemaError that says %q", err, says)
 		}
 	}
-	wantRefused("has no schema, and this release needs version 1")
+	wantRefused("has no schema, and this release needs version 2")
 	migrate(t, o)
 	session := newSession(t, o)
 	defer session.Close()
@@ -96,7 +96,7 @@ func TestOpenRefusesSchema(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	wantRefused("has schema version 9, and this release works with version 1 only")
+	wantRefused("has schema version 9, and this release works with version 2 only")
 	if err := cassandra.Migrate(t.Context(), o); err == nil {
 		t.Errorf("migrate: got no error, want a SchemaError")
 	}

@@ -24,7 +24,7 @@ func AskNode(ctx context.Context, o Options, host string) (NodeState, error) {
 	if err != nil {
 		return NodeState{}, err
 	}
-	session, err := connectTo(o, "", true)
+	session, err := connectTo(ctx, o, "", true)
 	if err != nil {
 		return NodeState{}, err
 	}

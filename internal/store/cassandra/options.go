@@ -10,6 +10,7 @@ import (
 	"log/slog"
 	"net"
 	"regexp"
+	"strings"
 	"sync/atomic"
 	"time"
 
@@ -81,13 +82,13 @@ func (o Options) withDefaults() (Options, error) {
 
 // connect opens a session; keyspace may be empty. It tries each host once:
 // what is wrong with a password or a certificate stays wrong.
-func connect(o Options, keyspace string) (*gocql.Session, error) {
-	return connectTo(o, keyspace, false)
+func connect(ctx context.Context, o Options, keyspace string) (*gocql.Session, error) {
+	return connectTo(ctx, o, keyspace, false)
 }
 
 // connectTo is connect; with only, nodes that are not among the hosts stay out
 // of use.
-func connectTo(o Options, keyspace string, only bool) (*gocql.Session, error) {
+func connectTo(ctx context.Context, o Options, keyspace string, only bool) (*gocql.Session, error) {
 	c := gocql.NewCluster(o.Hosts...)
 	c.DisableInitialHostLookup = only
 	c.Keyspace = keyspace
@@ -101,7 +102,10 @@ func connectTo(o Options, keyspace string, only bool) (*gocql.Session, error) {
 	c.RetryPolicy = &gocql.SimpleRetryPolicy{NumRetries: 1} // only of what is marked idempotent
 	c.NextPagePrefetch = 0                                  // pages are read as they are needed
 	c.Metadata.CacheMode = gocql.KeyspaceOnly
-	c.Logger = driverLog{o.Logger}
+	log := driverLog{logger: o.Logger, opened: new(atomic.Bool)}
+	c.Logger = log
+	dialer := newDialer(ctx, c.ConnectTimeout)
+	c.Dialer = dialer
 	local := gocql.RoundRobinHostPolicy()
 	if o.DC != "" {
 		local = gocql.DCAwareRoundRobinPolicy(o.DC)
@@ -116,6 +120,14 @@ func connectTo(o Options, keyspace string, only bool) (*gocql.Session, error) {
 	var attempts connectErrors
 	c.ConnectObserver = &attempts
 	session, err := c.CreateSession()
+	dialer.release()
+	if ctx.Err() != nil {
+		if err == nil {
+			session.Close()
+		}
+		return nil, fmt.Errorf("connect to Cassandra at %v: %w", o.Hosts, translate(ctx.Err()))
+	}
+	log.opened.Store(true)
 	if err != nil {
 		return nil, fmt.Errorf("connect to Cassandra at %v: %w", o.Hosts, attempts.translate(err))
 	}
@@ -134,7 +146,7 @@ func (e *connectErrors) ObserveConnect(attempt gocql.ObservedConnect) {
 }
 
 func (e *connectErrors) translate(err error) error {
-	if cause := e.last.Load(); cause != nil && isUnavailable(*cause) {
+	if cause := e.last.Load(); cause != nil && isUnavailable(*cause) || isUnavailable(err) {
 		return fmt.Errorf("%w: %w", chat.ErrUnavailable, err)
 	}
 	return translate(err)
@@ -145,6 +157,13 @@ var unavailable = []error{
 	gocql.ErrUnavailable, gocql.ErrNoConnections, gocql.ErrNoConnectionsStarted, gocql.ErrSessionClosed,
 	gocql.ErrTimeoutNoResponse, gocql.ErrConnectionClosed, gocql.ErrNoStreams,
 	context.DeadlineExceeded, io.EOF, io.ErrUnexpectedEOF, net.ErrClosed,
+}
+
+// unavailableTexts are the same where the driver has only a text: a node that
+// hangs, and names that lead nowhere, as those of a service without ready nodes.
+var unavailableTexts = []string{
+	"no response to connection startup within timeout",
+	"failed to resolve any of the provided hostnames",
 }
 
 // translate turns the driver's errors into the port's.
@@ -166,11 +185,19 @@ func isUnavailable(err error) bool {
 			gocql.ErrCodeWriteTimeout, gocql.ErrCodeReadTimeout, gocql.ErrCodeReadFailure, gocql.ErrCodeWriteFailure,
 			gocql.ErrCodeCASWriteUnknown:
 			return true
+		case gocql.ErrCodeCredentials:
+			// A node that cannot read who there is, since others are down.
+			return strings.Contains(refused.Message(), "Unable to perform authentication")
 		}
 		return false
 	}
 	for _, target := range unavailable {
 		if errors.Is(err, target) {
+			return true
+		}
+	}
+	for _, text := range unavailableTexts {
+		if strings.Contains(err.Error(), text) {
 			return true
 		}
 	}
@@ -181,7 +208,12 @@ func isUnavailable(err error) bool {
 
 // driverLog passes the driver's log on. What the driver calls info is per
 // connection.
-type driverLog struct{ logger *slog.Logger }
+type driverLog struct {
+	logger *slog.Logger
+	// opened is set once the session is there: until then an error says what
+	// the driver would, once for each attempt.
+	opened *atomic.Bool
+}
 
 func (l driverLog) Error(msg string, fields ...gocql.LogField)   { l.log(slog.LevelError, msg, fields) }
 func (l driverLog) Warning(msg string, fields ...gocql.LogField) { l.log(slog.LevelWarn, msg, fields) }
@@ -190,6 +222,9 @@ func (l driverLog) Debug(msg string, fields ...gocql.LogField)   { l.log(slog.Le
 
 func (l driverLog) log(level slog.Level, msg string, fields []gocql.LogField) {
 	ctx := context.Background()
+	if !l.opened.Load() {
+		level = slog.LevelDebug
+	}
 	if !l.logger.Enabled(ctx, level) {
 		return
 	}

@@ -43,7 +43,7 @@ func Open(ctx context.Context, o Options) (*Store, error) {
 	if err != nil {
 		return nil, err
 	}
-	session, err := connect(o, "")
+	session, err := connect(ctx, o, "")
 	if err != nil {
 		return nil, err
 	}
@@ -52,7 +52,7 @@ func Open(ctx context.Context, o Options) (*Store, error) {
 	if err != nil {
 		return nil, err
 	}
-	if session, err = connect(o, o.Keyspace); err != nil {
+	if session, err = connect(ctx, o, o.Keyspace); err != nil {
 		return nil, err
 	}
 	places, err := lru.New[string, placement](cachedPlaces)

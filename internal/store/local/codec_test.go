@@ -69,6 +69,12 @@ func FuzzDecodeValues(f *testing.F) {
 			again, err := local.DecodePresence("uri", "gw", local.EncodePresence(row))
 			wantSame(t, "presence", again, row, err)
 		}
+		if r, err := local.DecodeForeign(7, value); err == nil {
+			again, err := local.DecodeForeign(7, local.EncodeForeign(r))
+			if err != nil || !again.Time.Equal(r.Time) || again.Key != r.Key || !bytes.Equal(again.Value, r.Value) {
+				t.Errorf("foreign record: got %+v, error %v, want %+v", again, err, r)
+			}
+		}
 		appended, expires, timesErr := local.DecodeMessageTimes(value)
 		m, err := local.DecodeMessage("uri", chat.MessageID{}, value)
 		if (err == nil) != (timesErr == nil) || err == nil && (m.Time != appended || m.Expires != expires) {

@@ -15,12 +15,14 @@ var (
 	DecodeMessageTimes = decodeMessageTimes
 	DecodeWatermark    = decodeWatermark
 	DecodePresence     = decodePresence
+	DecodeForeign      = decodeForeign
 	DecodeInt          = decodeInt
 	DecodeTime         = decodeTime
 	EncodeUser         = encodeUser
 	EncodeRoom         = encodeRoom
 	EncodeMessage      = encodeMessage
 	EncodePresence     = encodePresence
+	EncodeForeign      = encodeForeign
 	MessageKey         = messageKey
 	CutMessageKey      = cutMessageKey
 	PresenceKey        = presenceKey

@@ -29,6 +29,8 @@ import (
 //	M user id, room id         the URI of a session that the user is in
 //	g uri, epoch (4), offset   the message
 //	w topic (1), partition (4) the watermark
+//	x topic (1), partition (4), epoch (4), offset
+//	                           the foreign record
 //	c                          the cutoff
 //	L gateway                  the lease
 //	p uri, gateway, user id    the presence row
@@ -49,6 +51,7 @@ const (
 	tableSessionOf     = 'M'
 	tableMessage       = 'g'
 	tableWatermark     = 'w'
+	tableForeign       = 'x'
 	tableCutoff        = 'c'
 	tableLease         = 'L'
 	tablePresence      = 'p'
@@ -168,8 +171,30 @@ func cutMessageKey(key []byte) (uri string, id chat.MessageID, err error) {
 	return uri, id, nil
 }
 
-func watermarkKey(p chat.Partition) []byte {
-	return binary.BigEndian.AppendUint32([]byte{tableWatermark, byte(p.Topic)}, uint32(p.Number))
+func watermarkKey(p chat.Partition) []byte { return partitionKey(tableWatermark, p) }
+
+func partitionKey(table byte, p chat.Partition) []byte {
+	return binary.BigEndian.AppendUint32([]byte{table, byte(p.Topic)}, uint32(p.Number))
+}
+
+func foreignKey(p chat.Partition, epoch uint32, offset int64) []byte {
+	return appendInt(binary.BigEndian.AppendUint32(partitionKey(tableForeign, p), epoch), offset)
+}
+
+// foreignSpan is the range of the foreign records of a partition.
+func foreignSpan(p chat.Partition) span {
+	next := p
+	next.Number++ // one beyond the last int32 sorts above it too
+	return span{partitionKey(tableForeign, p), partitionKey(tableForeign, next)}
+}
+
+// cutForeignKey is the inverse of foreignKey for one of the partition's keys.
+func cutForeignKey(key []byte) (epoch uint32, offset int64, err error) {
+	const place = 1 + 1 + 4
+	if len(key) != place+4+8 {
+		return 0, 0, fmt.Errorf("the key of a foreign record has %d bytes", len(key))
+	}
+	return binary.BigEndian.Uint32(key[place:]), int64(binary.BigEndian.Uint64(key[place+4:])), nil
 }
 
 func presenceKey(uri, gateway string, userID int64) []byte {

@@ -1,6 +1,7 @@
 package local
 
 import (
+	"bytes"
 	"fmt"
 	"time"
 
@@ -54,6 +55,10 @@ const (
 
 	watermarkEpoch = 1
 	watermarkNext  = 2
+
+	foreignTime        = 1
+	foreignRecordKey   = 2
+	foreignRecordValue = 3
 
 	singleValue = 1
 )
@@ -305,6 +310,26 @@ func decodeWatermark(value []byte) (w chat.Watermark, err error) {
 		}
 	})
 	return w, err
+}
+
+func encodeForeign(r chat.Record) []byte {
+	b := putString(putTime(nil, foreignTime, r.Time), foreignRecordKey, r.Key)
+	return putString(b, foreignRecordValue, string(r.Value))
+}
+
+func decodeForeign(offset int64, value []byte) (chat.Record, error) {
+	r := chat.Record{Offset: offset}
+	err := eachField(value, func(f field) {
+		switch f.number {
+		case foreignTime:
+			r.Time = timeOf(f.uint)
+		case foreignRecordKey:
+			r.Key = string(f.bytes)
+		case foreignRecordValue:
+			r.Value = bytes.Clone(f.bytes)
+		}
+	})
+	return r, err
 }
 
 func encodePresence(row chat.PresenceRow) []byte {

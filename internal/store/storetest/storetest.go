@@ -35,6 +35,7 @@ func Run(t *testing.T, open func(t *testing.T) chat.Store) {
 		{"members", memberTests},
 		{"messages", messageTests},
 		{"watermarks", watermarkTests},
+		{"foreign records", foreignTests},
 		{"retention", retentionTests},
 		{"presence", presenceTests},
 	}

@@ -12,6 +12,7 @@ const ANSWER_TIMEOUT = 10_000; // ms
 const KEEPALIVE = 25_000; // ms
 const FIRST_DELAY = 500; // ms
 const LONGEST_DELAY = 30_000; // ms
+const LONGEST_ABSENCE = 3_600_000; // ms that a server can make us stay away
 
 const MESSAGE = 0;
 const ENTER = 4;
@@ -41,6 +42,9 @@ export class Connection {
   #queue = []; // commands not sent yet
   #inFlight = null; // the command that awaits its answer
   #deadline = null;
+  // When the server wants us back, in ms since the epoch; null if it has not
+  // announced that it will close this socket.
+  #returnAt = null;
   // What is joined, or shall be: ref → {ref, id, position, promised}. Everything
   // up to the position has come, so that a resume starts there. Everything up to
   // the promised one is on its way on this socket, so that it is no gap.
@@ -131,9 +135,18 @@ export class Connection {
       this.#handlers.onStatus('idle');
       return;
     }
-    const delay = backoff(this.#attempt++, Math.random());
+    const delay = this.#pause();
     this.#handlers.onStatus('waiting', delay);
     this.#retry = setTimeout(() => this.#connectNow(), delay);
+  }
+
+  // pause is how long to stay away. A server that announced the end has chosen
+  // the moment; should it fail, the next pause is the usual one.
+  #pause() {
+    const announced = this.#returnAt;
+    this.#returnAt = null;
+    const usual = backoff(this.#attempt++, Math.random());
+    return announced === null ? usual : Math.max(announced - Date.now(), 0);
   }
 
   #joinOnce(ref) { this.#enqueue({ name: 'join', ref }); }
@@ -183,10 +196,20 @@ export class Connection {
       this.#answered('room_users');
       return;
     }
-    if ('join' in frame) this.#joined(frame);
+    if ('reconnect' in frame) this.#announced(frame);
+    else if ('join' in frame) this.#joined(frame);
     else if ('ack' in frame) this.#acknowledged(frame);
     else if ('leave' in frame) this.#answered('leave');
     else if ('error' in frame) this.#refused(frame);
+  }
+
+  // announced: the server will close this socket. Until then it goes on.
+  #announced(frame) {
+    this.#returnAt = Date.now() + Math.min(Math.max(Number(frame.reconnect) || 0, 0), LONGEST_ABSENCE);
+    for (const [id, position] of Object.entries(frame.after ?? {})) {
+      const room = this.#byID(Number(id));
+      if (room?.position && isAfter(position, room.position)) room.position = position;
+    }
   }
 
   #answered(name) {

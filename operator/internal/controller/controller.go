@@ -49,6 +49,7 @@ type Options struct {
 	// Reach reports whether something answers at host:port; it must come to
 	// an end within some seconds.
 	Reach func(ctx context.Context, addr string) error
+	Pods  Pods
 	// Capabilities is which optional kinds there are now.
 	Capabilities *Capabilities
 	Metrics      *Metrics
@@ -76,6 +77,7 @@ type state struct {
 	applied map[childKey]appliedVersion
 	secrets map[string]secretDigest
 	reached reachability
+	scaling scaling
 	// optional is the set of optional children that was pruned for.
 	optional string
 }
@@ -226,6 +228,9 @@ type pass struct {
 	children children
 	// wanted are the keys of the children that shall be.
 	wanted map[childKey]bool
+	// autoscaled is whether the operator chooses a number of pods, and
+	// rebalancing whether gateways have been asked to shed sockets.
+	autoscaled, rebalancing bool
 }
 
 // run takes the steps of a pass, in the order in which each needs the last.
@@ -242,7 +247,7 @@ func (p *pass) run(ctx context.Context) error {
 	}
 	p.reachBackends(ctx)
 	p.chooseReplicas(ctx)
-	for _, step := range []func(context.Context) error{p.applyFoundation, p.migrate, p.rollOut, p.applyCronJob, p.prune} {
+	for _, step := range []func(context.Context) error{p.applyFoundation, p.migrate, p.rollOut, p.applyCronJob, p.prune, p.rebalance} {
 		if err := step(ctx); err != nil {
 			return err
 		}
@@ -270,8 +275,12 @@ func (p *pass) begin() {
 // again is when the next pass is due, if nothing is heard before.
 func (p *pass) again() time.Duration {
 	ready, dependencies := p.is(v1alpha1.ConditionReady), p.is(v1alpha1.ConditionDependenciesReady)
-	if !ready || !dependencies || p.is(v1alpha1.ConditionProgressing) {
+	switch {
+	case p.rebalancing:
+		return decide.ShedEvery
+	case p.autoscaled || !ready || !dependencies || p.is(v1alpha1.ConditionProgressing):
 		return progressResync
+	default:
+		return resync
 	}
-	return resync
 }

@@ -12,6 +12,7 @@ import (
 	"github.com/chatcluster/chatcluster/operator/internal/decide"
 	"github.com/chatcluster/chatcluster/operator/internal/resources"
 	appsv1 "k8s.io/api/apps/v1"
+	corev1 "k8s.io/api/core/v1"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 	"k8s.io/apimachinery/pkg/runtime"
 	appsv1ac "k8s.io/client-go/applyconfigurations/apps/v1"
@@ -21,17 +22,43 @@ import (
 const shownPaths = 4
 
 // chooseReplicas says how many pods each Deployment shall have.
-func (p *pass) chooseReplicas(context.Context) {
-	spec := &p.cluster.Spec
+func (p *pass) chooseReplicas(ctx context.Context) {
+	if p.observed.Hibernated {
+		return
+	}
+	spec, scaler := &p.cluster.Spec, p.scaler()
 	for part, replicas := range map[resources.Part]*int32{
 		resources.PartAPI: spec.API.Replicas, resources.PartGateway: spec.Gateway.Replicas, resources.PartArchiver: spec.Archiver.Replicas,
 	} {
-		if !p.observed.Hibernated && replicas != nil {
-			p.inputs.Replicas[part] = *replicas
-		} else {
-			p.inputs.Replicas[part] = 0
+		p.inputs.Replicas[part] = value(replicas)
+	}
+	for _, of := range []struct {
+		part resources.Part
+		as   func(*v1alpha1.ChatCluster, *appsv1.Deployment, []corev1.Pod) (autoscaled, bool)
+	}{{resources.PartGateway, gateways}, {resources.PartArchiver, archivers}} {
+		a, ok := of.as(p.cluster, p.children.deployments[of.part], p.children.podsOf(of.part))
+		switch {
+		case !ok:
+		// What waits for a backend that is away gets no shorter by more archivers.
+		case p.observed.Paused || of.part == resources.PartArchiver && p.observed.Unreachable != "":
+			p.inputs.Replicas[of.part] = a.current()
+		default:
+			p.inputs.Replicas[of.part] = scaler.scale(ctx, a)
+			p.autoscaled = true
 		}
 	}
+}
+
+func (p *pass) scaler() scaler {
+	return scaler{scaling: &p.state.scaling, pods: p.options.Pods, logger: p.logger, now: p.observed.Now}
+}
+
+// rebalance has old gateways give sockets to new ones.
+func (p *pass) rebalance(ctx context.Context) error {
+	if p.cluster.Spec.Gateway.Rebalance == "Enabled" && !p.observed.Hibernated && !p.observed.Paused {
+		p.rebalancing = p.scaler().rebalance(ctx, p.children.deployments[resources.PartGateway], p.children.podsOf(resources.PartGateway))
+	}
+	return nil
 }
 
 // rollOut writes the Deployments.

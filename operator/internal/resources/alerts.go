@@ -49,6 +49,11 @@ func alerts(in Inputs) []alert {
 			summary: "A gateway holds more than 80% of the sockets that it may.",
 		},
 		{
+			name: "ChatDependencyDown", lasts: "2m", severity: critical,
+			expr:    `max by (dependency) (chat_dependency_up{CLUSTER}) == 0`,
+			summary: "No pod reaches Kafka, or Cassandra.",
+		},
+		{
 			name: "ChatArchiverLag", lasts: "10m", severity: critical,
 			expr:    `sum(chat_archive_lag_messages{CLUSTER}) > 50000`,
 			summary: "More than 50,000 messages wait to be archived.",

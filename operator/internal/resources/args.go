@@ -41,7 +41,10 @@ func flags(in Inputs, part Part) []flag {
 // socketFlags are the same for API and gateways: both hold sockets.
 func socketFlags(in Inputs) []flag {
 	g := in.Cluster.Spec.Gateway
+	delay, window := drain(in)
 	return []flag{
+		{"drain-delay", delay.String()},
+		{"drain-window", window.String()},
 		{"max-sockets", decimal(g.MaxSockets)},
 		{"send-queue-bytes", decimal(g.SendQueueBytes)},
 		{"ring-bytes", decimal(g.RingBytes)},
@@ -83,24 +86,23 @@ func olderThanDays(in Inputs) int32 {
 	return 30
 }
 
-// stopRest is how long a stop takes beyond what the settings say, at most.
-const stopRest = 15 * time.Second
-
-// gracePeriod is how long a pod of the part may take to stop.
-//
-// The drain's settings are not passed to chatd yet: it has none.
+// gracePeriod is how long a pod of the part may take to stop: chatd itself says
+// how long that is, with the settings that it is given.
 func gracePeriod(in Inputs, part Part) time.Duration {
-	shutdown := config.Default().ShutdownTimeout
-	if !hasSockets(part) {
-		return shutdown + stopRest
+	c := config.Default()
+	if hasSockets(part) {
+		c.DrainDelay, c.DrainWindow = drain(in)
 	}
-	drain := in.Cluster.Spec.Gateway.Drain
-	return drainDelay(in) + max(time.Duration(drain.WindowSeconds)*time.Second, shutdown) + stopRest
+	return c.StopWithin()
 }
 
-func drainDelay(in Inputs) time.Duration {
-	if seconds := in.Cluster.Spec.Gateway.Drain.DelaySeconds; seconds != nil {
-		return time.Duration(*seconds) * time.Second
+// drain is how long everything is still served after a stop has begun, and over
+// how long the sockets are closed then.
+func drain(in Inputs) (delay, window time.Duration) {
+	d := in.Cluster.Spec.Gateway.Drain
+	seconds := int32(5)
+	if d.DelaySeconds != nil {
+		seconds = *d.DelaySeconds
 	}
-	return 5 * time.Second
+	return time.Duration(seconds) * time.Second, time.Duration(d.WindowSeconds) * time.Second
 }

@@ -41,7 +41,7 @@ func settings(in Inputs) config.Config {
 		c.SendRate = float64(*s.Limits.MessagesPerSecond)
 	}
 	c.SendBurst = int(s.Limits.MessageBurst)
-	c.AllowedOrigins = s.Exposure.AllowedOrigins
+	c.AllowedOrigins, c.TrustedProxies = s.Exposure.AllowedOrigins, s.Exposure.TrustedProxies
 	c.LogFormat, c.LogLevel = s.Logging.Format, s.Logging.Level
 
 	c.Kafka.Brokers = s.Kafka.Brokers

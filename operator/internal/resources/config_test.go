@@ -4,6 +4,7 @@ import (
 	"os"
 	"path/filepath"
 	"reflect"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -85,7 +86,7 @@ func TestConfigOfEachPart(t *testing.T) {
 		c.MessageTTL, c.SessionAccess = 24*time.Hour, "link"
 		c.MaxMessageBytes, c.MaxBodyBytes, c.MaxFrameBytes = 200_000, 1_600_000, 1_600_000
 		c.SendRate, c.SendBurst = 0, 100
-		c.AllowedOrigins = []string{"https://app.example.com"}
+		c.AllowedOrigins, c.TrustedProxies = []string{"https://app.example.com"}, []string{"10.0.0.0/8"}
 		c.LogLevel = "debug"
 		c.Kafka.Brokers = []string{"kafka-0.kafka:9093", "kafka-1.kafka:9093", "[fd00::1]:9094"}
 		c.Kafka.Mechanism, c.Kafka.Username, c.Kafka.PasswordFile = "SCRAM-SHA-512", "chat", "/etc/chatd-secrets/kafka/password"
@@ -99,6 +100,10 @@ func TestConfigOfEachPart(t *testing.T) {
 	}
 	sockets := func(c config.Config) config.Config {
 		c.MetricsAddr, c.MaxSockets, c.SendQueueBytes, c.RingBytes = ":9464", 20000, 1<<20, 1<<20
+		c.DrainDelay, c.DrainWindow = 5*time.Second, 30*time.Second
+		if c.TrustedProxies != nil { // the full one
+			c.DrainDelay, c.DrainWindow = 10*time.Second, 2*time.Minute
+		}
 		return c
 	}
 	api := func(c config.Config) config.Config { c.APIAddr = ":8000"; return sockets(c) }
@@ -135,8 +140,9 @@ func TestConfigOfEachPart(t *testing.T) {
 					t.Fatal(err)
 				}
 				got, want := load(t, set.in, podSpec(t, u)), tt.want(set.shared())
-				if len(got.AllowedOrigins)+len(want.AllowedOrigins) == 0 {
-					got.AllowedOrigins, want.AllowedOrigins = nil, nil
+				// No list is an empty list.
+				for _, c := range []*config.Config{&got, &want} {
+					c.AllowedOrigins, c.TrustedProxies = slices.Concat(c.AllowedOrigins), slices.Concat(c.TrustedProxies)
 				}
 				if !reflect.DeepEqual(got, want) {
 					t.Errorf("chatd reads\n%+v\nwant\n%+v", got, want)

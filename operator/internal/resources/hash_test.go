@@ -106,6 +106,7 @@ func TestHashes(t *testing.T) {
 		{"burst", spec(func(s *v1alpha1.ChatClusterSpec) { s.Limits.MessageBurst = 7 }), pods},
 		{"session access", spec(func(s *v1alpha1.ChatClusterSpec) { s.SessionAccess = "Members" }), pods},
 		{"origins", spec(func(s *v1alpha1.ChatClusterSpec) { s.Exposure.AllowedOrigins = nil }), pods},
+		{"proxies", spec(func(s *v1alpha1.ChatClusterSpec) { s.Exposure.TrustedProxies = nil }), pods},
 		{"log level", spec(func(s *v1alpha1.ChatClusterSpec) { s.Logging.Level = "error" }), pods},
 		{"log format", spec(func(s *v1alpha1.ChatClusterSpec) { s.Logging.Format = "json" }), pods},
 

@@ -141,7 +141,8 @@ func probe(c *corev1.ContainerApplyConfiguration, port string) {
 	get := func(path string) *corev1.ProbeApplyConfiguration {
 		return corev1.Probe().WithHTTPGet(corev1.HTTPGetAction().WithPath(path).WithPort(intstr.FromString(port)))
 	}
-	// A minute: chatd listens once it has reached both backends.
+	// A minute: chatd answers at once, also while it waits for its backends, but an
+	// image on a crowded node may take its time to begin.
 	c.WithStartupProbe(get("/livez").WithPeriodSeconds(2).WithTimeoutSeconds(2).WithFailureThreshold(30))
 	c.WithLivenessProbe(get("/livez").WithPeriodSeconds(10).WithTimeoutSeconds(5).WithFailureThreshold(3))
 	c.WithReadinessProbe(get("/readyz").WithPeriodSeconds(5).WithTimeoutSeconds(3).WithFailureThreshold(2))

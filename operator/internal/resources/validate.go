@@ -10,6 +10,7 @@ func Validate(in Inputs) error {
 	c.Kafka.MinInsync, c.Kafka.Retention = int(s.Kafka.MinInsyncReplicas), time.Duration(s.Kafka.RetentionHours)*time.Hour
 	g := s.Gateway
 	c.MaxSockets, c.SendQueueBytes, c.RingBytes = int(g.MaxSockets), int(g.SendQueueBytes), int(g.RingBytes)
+	c.DrainDelay, c.DrainWindow = drain(in)
 	// The user may be in the Secret: it reaches chatd by a variable then.
 	if s.Kafka.SASL != nil && c.Kafka.Username == "" {
 		c.Kafka.Username = s.Kafka.SASL.Credentials.UsernameKey
