@@ -8,7 +8,6 @@ import (
 	"errors"
 	"fmt"
 	"maps"
-	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -164,7 +163,7 @@ func conditions(c v1alpha1.ChatCluster) string {
 	return strings.Join(all, "; ")
 }
 
-// pods are the running pods of a part, or of all Deployments.
+// pods are the pods of a part, or of all Deployments, also those that are ending.
 func pods(ctx context.Context, part string) ([]corev1.Pod, error) {
 	selector := "app.kubernetes.io/managed-by=chat-operator,app.kubernetes.io/instance=" + cluster
 	if part != "" {
@@ -173,7 +172,7 @@ func pods(ctx context.Context, part string) ([]corev1.Pod, error) {
 		selector += ",app.kubernetes.io/component in (api,gateway,archiver)"
 	}
 	list, err := get[corev1.PodList](ctx, "pods", "-l", selector)
-	return slices.DeleteFunc(list.Items, func(p corev1.Pod) bool { return p.DeletionTimestamp != nil }), err
+	return list.Items, err
 }
 
 // uids are the pods of a part, or of all Deployments, by their unique ids.
