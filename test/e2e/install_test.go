@@ -12,8 +12,9 @@ import (
 	corev1 "k8s.io/api/core/v1"
 )
 
-// install installs the three charts.
+// install installs the three charts, where nothing is left of an earlier run.
 func (s *suite) install(t *testing.T) {
+	run(t, "kubectl", "delete", "namespace", namespace, operatorNamespace, "--ignore-not-found", "--timeout="+patience.String())
 	feed(t, "apiVersion: v1\nkind: Namespace\nmetadata: {name: "+namespace+"}\n", "kubectl", "apply", "-f", "-")
 	setPassword(t, "first")
 	// Both backends on one node, so that another one can be drained.

@@ -53,13 +53,20 @@ func (s *suite) pause(t *testing.T) {
 	s.ready(t)
 }
 
-// monitoring brings the CRDs of the Prometheus operator: the objects appear
-// without a restart of the operator.
+// monitoring brings the CRDs of the Prometheus operator, and takes them away
+// again: the objects appear without a restart of the operator, and nothing is
+// amiss without them.
 func (s *suite) monitoring(t *testing.T) {
 	if out, err := try(t.Context(), "", "kubectl", "-n", namespace, "get", "podmonitors"); err == nil {
 		t.Fatalf("the CRDs are there already: %s", out)
 	}
 	run(t, "kubectl", "apply", "-f", "testdata/monitoring-crds.yaml")
+	t.Cleanup(func() {
+		// The test's context has ended.
+		if _, err := try(context.Background(), "", "kubectl", "delete", "--ignore-not-found", "--timeout=60s", "-f", "testdata/monitoring-crds.yaml"); err != nil {
+			t.Error(err)
+		}
+	})
 	run(t, "kubectl", "wait", "--for=condition=Established", "--timeout=60s", "-f", "testdata/monitoring-crds.yaml")
 	eventually(t, patience, "a PodMonitor and a PrometheusRule are there", func(ctx context.Context) error {
 		out, err := try(ctx, "", "kubectl", "-n", namespace, "get", "podmonitors,prometheusrules", "-o", "name")
@@ -68,6 +75,8 @@ func (s *suite) monitoring(t *testing.T) {
 		}
 		return err
 	})
+	run(t, "kubectl", "delete", "--timeout=60s", "-f", "testdata/monitoring-crds.yaml")
+	s.patch(t, `{"spec":{"logging":{"format":"text"}}}`)
 	s.ready(t)
 }
 
