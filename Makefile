@@ -91,6 +91,10 @@ e2e: ## Run images, charts and operator on a kind cluster, under load
 bench: ## Measure the server against floors of the same run
 	$(GO) test ./test/bench -run "^$$" -bench . -benchtime 1x -timeout 60m -v
 
+.PHONY: bench-operator
+bench-operator: ## Measure the operator with 1, 50 and 200 ChatClusters
+	KUBEBUILDER_ASSETS=$$(test/deps/envtest) $(GO) test ./operator -run "^$$" -bench ChatClusters -benchtime 1x -timeout 60m
+
 .PHONY: bench-cluster
 bench-cluster: deps ## Measure the cluster mode against bare Kafka and Cassandra clients
 	$(GO) run ./test/backends/run $(GO) test ./test/benchcluster -run "^$$" -bench . -benchtime 1x -timeout 30m -v

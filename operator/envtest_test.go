@@ -29,8 +29,12 @@ import (
 // and slows no success.
 const patience = 60 * time.Second
 
-// apiServer is the one that the tests of this package share.
-var apiServer *rest.Config
+// apiServer is the one that the tests of this package share, and environment
+// what it runs in.
+var (
+	apiServer   *rest.Config
+	environment *envtest.Environment
+)
 
 func TestMain(m *testing.M) {
 	os.Exit(runWithAPIServer(m))
@@ -41,7 +45,7 @@ func runWithAPIServer(m *testing.M) int {
 		fmt.Fprintln(os.Stderr, "the operator's tests need an API server; run: export KUBEBUILDER_ASSETS=$(test/deps/envtest)")
 		return 1
 	}
-	environment := &envtest.Environment{
+	environment = &envtest.Environment{
 		CRDDirectoryPaths: []string{filepath.Join("..", "config", "crd")}, ErrorIfCRDPathMissing: true,
 	}
 	config, err := environment.Start()
@@ -62,7 +66,7 @@ func runWithAPIServer(m *testing.M) int {
 // with a stand-in for the controllers of Deployments and Jobs, which the API
 // server alone does not have.
 type world struct {
-	t         *testing.T
+	t         testing.TB
 	namespace string
 	client    client.Client
 	// sockets are what the operator asks instead of pods.
@@ -72,9 +76,11 @@ type world struct {
 	mu          sync.Mutex
 	unreachable map[string]bool
 	jobsFail    bool
+	// rolloutsWait has Deployments not roll out.
+	rolloutsWait bool
 }
 
-func newWorld(t *testing.T) *world {
+func newWorld(t testing.TB) *world {
 	t.Helper()
 	scheme := runtime.NewScheme()
 	for _, add := range []func(*runtime.Scheme) error{clientgoscheme.AddToScheme, v1alpha1.AddToScheme} {
@@ -115,10 +121,10 @@ func (w *world) background(f func(context.Context)) (stop func()) {
 // of events may have something to say after its manager has ended.
 type testLog struct {
 	mu sync.Mutex // guards t
-	t  *testing.T // nil once the test has ended
+	t  testing.TB // nil once the test has ended
 }
 
-func newTestLog(t *testing.T) *testLog {
+func newTestLog(t testing.TB) *testLog {
 	l := &testLog{t: t}
 	t.Cleanup(func() {
 		l.mu.Lock()
@@ -194,7 +200,7 @@ func (w *world) playOnce(ctx context.Context) error {
 	}
 	for i := range deployments.Items {
 		d := &deployments.Items[i]
-		if d.Status.ObservedGeneration == d.Generation {
+		if d.Status.ObservedGeneration == d.Generation || w.rolloutsWait {
 			continue
 		}
 		n := ptr.Deref(d.Spec.Replicas, 1)

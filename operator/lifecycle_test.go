@@ -148,6 +148,24 @@ func TestRestartAndForeignFieldsSurvive(t *testing.T) {
 	}
 }
 
+// kstatus and helm --wait look once: a pass that has just changed a template must
+// not say that all is as it was.
+func TestReadyDoesNotFlap(t *testing.T) {
+	w := newWorld(t)
+	w.operate()
+	w.create(w.cluster())
+	w.ready()
+	w.tell(func(w *world) { w.rolloutsWait = true })
+	watched := w.watchReady()
+	w.update(func(c *v1alpha1.ChatCluster) { c.Spec.Image = "chatcluster/chatd:2" })
+	w.reaches(v1alpha1.ConditionReady, metav1.ConditionFalse, "PartsNotReady")
+	if generation := w.get().Generation; watched(generation) {
+		t.Errorf("generation %d was said to be ready before its pods were", generation)
+	}
+	w.tell(func(w *world) { w.rolloutsWait = false })
+	w.ready()
+}
+
 func TestScaleSubresource(t *testing.T) {
 	w := newWorld(t)
 	w.operate()

@@ -3,6 +3,7 @@ package main
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"io"
 	"os"
@@ -24,6 +25,8 @@ func cleanCommand(s streams) *cobra.Command {
 	var o clean.Options
 	cmd.Flags().IntVarP(&o.Days, "days", "d", 0, "age in days from which on messages are deleted")
 	cmd.Flags().BoolVar(&o.DryRun, "dry-run", false, "count, and delete nothing")
+	var reportPath string
+	cmd.Flags().StringVar(&reportPath, "report-file", "", "file that the report is written to as well, as one JSON object")
 	// Only a missing flag name is an error here.
 	_ = cmd.MarkFlagRequired("days")
 	configure := bindConfig(cmd)
@@ -35,20 +38,23 @@ func cleanCommand(s streams) *cobra.Command {
 		if err := o.Validate(); err != nil {
 			return usageError{err}
 		}
-		return withOperations(cmd.Context(), c, s, func(ctx context.Context, ops control.Operations) error {
-			return runClean(ctx, ops, o, s)
+		return withReportFile(reportPath, func(write func(clean.Report) error) error {
+			return withOperations(cmd.Context(), c, s, func(ctx context.Context, ops control.Operations) error {
+				return runClean(ctx, ops, o, s, write)
+			})
 		})
 	}
 	return cmd
 }
 
-func runClean(ctx context.Context, ops control.Operations, o clean.Options, s streams) error {
+// runClean cleans, and gives the report to write and to whoever looks on.
+func runClean(ctx context.Context, ops control.Operations, o clean.Options, s streams, write func(clean.Report) error) error {
 	print := printerFor(s.out)
 	report, err := ops.Clean(ctx, o, print.progress)
 	if err != nil {
 		return fmt.Errorf("clean: %w", err)
 	}
-	return print.done(report)
+	return errors.Join(write(report), print.done(report))
 }
 
 // reportPrinter shows a clean to whoever looks on.

@@ -69,9 +69,10 @@ func (a *Archiver) Run(ctx context.Context) error {
 // or the store are retried for ever: nothing is lost meanwhile, for the log
 // keeps what is not archived.
 func (a *Archiver) ArchivePartition(ctx context.Context, p chat.Partition) error {
-	written := &memory{window: a.options.LossWindow}
+	written, lag := &memory{window: a.options.LossWindow}, newLag(a.options.Metrics)
+	defer lag.gone()
 	for attempt := 0; ; attempt++ {
-		archived, err := a.follow(ctx, p, written)
+		archived, err := a.follow(ctx, p, written, lag)
 		if ctx.Err() != nil {
 			return nil
 		}
@@ -79,6 +80,7 @@ func (a *Archiver) ArchivePartition(ctx context.Context, p chat.Partition) error
 			attempt = 0
 		}
 		a.options.Logger.Warn("archiver interrupted", "partition", p.String(), "error", err, "attempt", attempt)
+		a.askEnd(ctx, p, lag)
 		select {
 		case <-ctx.Done():
 			return nil
@@ -96,8 +98,8 @@ func backoff(attempt int) time.Duration {
 
 // follow archives from the watermark on, or from a little before, until
 // something fails, and reports whether anything was archived before.
-func (a *Archiver) follow(ctx context.Context, p chat.Partition, written *memory) (archived bool, err error) {
-	run, err := a.start(ctx, p, written)
+func (a *Archiver) follow(ctx context.Context, p chat.Partition, written *memory, lag *lag) (archived bool, err error) {
+	run, err := a.start(ctx, p, written, lag)
 	if err != nil {
 		return false, err
 	}
@@ -119,6 +121,7 @@ func (a *Archiver) follow(ctx context.Context, p chat.Partition, written *memory
 			if batch.Err != nil {
 				return archived, fmt.Errorf("follow log: %w", batch.Err)
 			}
+			lag.grown(batch.End)
 			if err := a.archive(ctx, run, batch); err != nil {
 				return archived, err
 			}
@@ -150,9 +153,10 @@ type run struct {
 	// stored is the watermark that the store has, as far as is known.
 	stored  chat.Watermark
 	written *memory
+	lag     *lag
 }
 
-func (a *Archiver) start(ctx context.Context, p chat.Partition, written *memory) (*run, error) {
+func (a *Archiver) start(ctx context.Context, p chat.Partition, written *memory, lag *lag) (*run, error) {
 	watermark, err := a.store.Watermark(ctx, p)
 	if err != nil {
 		return nil, fmt.Errorf("read watermark: %w", err)
@@ -174,7 +178,8 @@ func (a *Archiver) start(ctx context.Context, p chat.Partition, written *memory)
 	case from > bounds.Next:
 		return nil, fmt.Errorf("watermark %d of %s lies beyond the end of the log, %d: %w", from, p, bounds.Next, chat.ErrOffsetOutOfRange)
 	}
-	r := &run{partition: p, fold: chat.NewFold(), stored: watermark, written: written}
+	lag.begins(from, bounds.Next)
+	r := &run{partition: p, fold: chat.NewFold(), stored: watermark, written: written, lag: lag}
 	if err := a.rewind(ctx, r, bounds, from); err != nil {
 		return nil, err
 	}
@@ -239,6 +244,7 @@ func (a *Archiver) archive(ctx context.Context, r *run, batch chat.Batch) error 
 	a.options.Metrics.ForeignRecords.Add(float64(freshForeign))
 	r.stored = reached
 	r.written.note(a.options.Now(), reached)
+	r.lag.archived(reached.Next)
 	return nil
 }
 

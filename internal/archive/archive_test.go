@@ -40,10 +40,12 @@ func newRig(t *testing.T) *rig {
 	t.Helper()
 	log, store := embedded.Open(t, loglocal.Options{})
 	r := &rig{log: log, store: &flakyStore{Store: store}, metrics: metrics.New("test")}
-	r.archiver = archive.New(log, r.store, archive.Options{
-		Metrics: r.metrics, Logger: slog.New(slog.NewTextHandler(io.Discard, nil)), Now: time.Now,
-	})
+	r.archiver = archive.New(log, r.store, r.options())
 	return r
+}
+
+func (r *rig) options() archive.Options {
+	return archive.Options{Metrics: r.metrics, Logger: slog.New(slog.NewTextHandler(io.Discard, nil)), Now: time.Now}
 }
 
 // flakyStore fails its next calls, as many as it is told to.
@@ -197,9 +199,7 @@ func TestReplayBringsNothingBack(t *testing.T) {
 		t.Fatal(err)
 	}
 	// An archiver whose watermark was lost reads the log from its beginning.
-	forgetful := archive.New(r.log, &forgetfulStore{r.store}, archive.Options{
-		Metrics: r.metrics, Logger: slog.New(slog.NewTextHandler(io.Discard, nil)), Now: time.Now,
-	})
+	forgetful := archive.New(r.log, &forgetfulStore{r.store}, r.options())
 	ctx, cancel := context.WithCancel(t.Context())
 	done := make(chan error, 1)
 	archived := testutil.ToFloat64(r.metrics.Archived)

@@ -76,9 +76,12 @@ type Batch struct {
 	// Next is where reading goes on. It may lie beyond the last record's
 	// offset + 1.
 	Next int64
+	// End is the end of the partition as it was when the records were read; at
+	// least Next. What is appended later may lie beyond it.
+	End int64
 	// Err is set when the partition cannot be followed any further from where
 	// it was (ErrOffsetOutOfRange, ErrEpochChanged). The partition has then
-	// been removed from the tail, and Records is empty.
+	// been removed from the tail, Records is empty, and End is not known.
 	Err error
 }
 

@@ -68,8 +68,10 @@ type Metrics struct {
 	AppendDuration  prometheus.Histogram
 	RequestDuration *prometheus.HistogramVec // route, method, code
 
-	Archived       prometheus.Counter
-	ForeignRecords prometheus.Counter
+	Archived          prometheus.Counter
+	ForeignRecords    prometheus.Counter
+	ArchiveLag        prometheus.Gauge
+	ArchivePartitions prometheus.Gauge
 
 	DependencyUp *prometheus.GaugeVec // dependency
 }
@@ -127,6 +129,12 @@ func New(version string) *Metrics {
 		DependencyUp: prometheus.NewGaugeVec(prometheus.GaugeOpts{
 			Name: "chat_dependency_up", Help: "1 if Kafka or Cassandra answered the last check, else 0.",
 		}, []string{"dependency"}),
+		ArchiveLag: prometheus.NewGauge(prometheus.GaugeOpts{
+			Name: "chat_archive_lag_messages", Help: "Log records that are not archived yet, of the partitions that this process archives.",
+		}),
+		ArchivePartitions: prometheus.NewGauge(prometheus.GaugeOpts{
+			Name: "chat_archive_partitions", Help: "Partitions that this process archives.",
+		}),
 	}
 	buildInfo := prometheus.NewGauge(prometheus.GaugeOpts{
 		Name: "chat_build_info", Help: "Always 1; the labels tell the build.",
@@ -135,7 +143,8 @@ func New(version string) *Metrics {
 	buildInfo.Set(1)
 	m.Registry.MustRegister(
 		m.Connections, m.Opened, m.Closed, m.Deliveries, m.Dropped, m.Resumes, m.DeliveryLatency,
-		m.Accepted, m.Refused, m.AppendDuration, m.RequestDuration, m.Archived, m.ForeignRecords, m.DependencyUp, buildInfo,
+		m.Accepted, m.Refused, m.AppendDuration, m.RequestDuration,
+		m.Archived, m.ForeignRecords, m.ArchiveLag, m.ArchivePartitions, m.DependencyUp, buildInfo,
 		collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}),
 	)
 	m.preset()

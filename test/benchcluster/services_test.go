@@ -2,6 +2,7 @@ package benchcluster_test
 
 import (
 	"fmt"
+	"os"
 	"testing"
 	"time"
 
@@ -82,7 +83,8 @@ func BenchmarkSendSustained(b *testing.B) {
 
 // BenchmarkArchive measures how fast an archiver that starts behind a backlog
 // moves it to Cassandra, against bare inserts of as many rows in the same
-// batches.
+// batches. It also compares the processor time of this process, Cassandra and
+// Kafka together, which is worth more where the machine is busy.
 func BenchmarkArchive(b *testing.B) {
 	r := newRig(b)
 	rooms := r.sessions(b, manyRooms)
@@ -91,23 +93,38 @@ func BenchmarkArchive(b *testing.B) {
 		b.Fatal(err)
 	}
 	defer session.Close()
+	pids := []int{os.Getpid(), listenerAt(b, r.hosts[0]), listenerAt(b, r.brokers[0])}
+	used := func() (all time.Duration) {
+		for _, pid := range pids {
+			all += cpuOf(b, pid)
+		}
+		return all
+	}
+	micros := func(d time.Duration) float64 { return float64(d.Microseconds()) / float64(*backlog) }
 	for b.Loop() {
-		var archived, bare, ratios []float64
+		var archived, bare, ratios, cpu, bareCPU, cpuRatios []float64
 		for round := range rounds {
 			r.fill(b, rooms, *backlog)
-			start := time.Now()
+			before, start := used(), time.Now()
 			r.archiving(b)()
-			between := time.Now()
+			took := time.Since(start)
+			middle, start := used(), time.Now()
 			if err := putBare(b.Context(), session, r.keyspace, round, *backlog, len(rooms)); err != nil {
 				b.Fatal(err)
 			}
-			archived = append(archived, float64(*backlog)/between.Sub(start).Seconds())
-			bare = append(bare, float64(*backlog)/time.Since(between).Seconds())
+			bareTook := time.Since(start)
+			archived = append(archived, float64(*backlog)/took.Seconds())
+			bare = append(bare, float64(*backlog)/bareTook.Seconds())
 			ratios = append(ratios, archived[round]/bare[round])
+			cpu, bareCPU = append(cpu, micros(middle-before)), append(bareCPU, micros(used()-middle))
+			cpuRatios = append(cpuRatios, bareCPU[round]/cpu[round])
 		}
 		b.ReportMetric(median(archived), "rows/s")
 		b.ReportMetric(median(bare), "bare-rows/s")
 		b.ReportMetric(median(ratios), "of-bare")
+		b.ReportMetric(median(cpu), "cpu-us/row")
+		b.ReportMetric(median(bareCPU), "bare-cpu-us/row")
+		b.ReportMetric(median(cpuRatios), "of-bare-by-cpu")
 	}
 }
 

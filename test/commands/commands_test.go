@@ -138,6 +138,10 @@ func TestRefusals(t *testing.T) {
 			[]string{"--api-addr=x", "--session-access=y", "--message-ttl=1ns"}},
 		{"clean without days", 1, []string{"days"}, []string{"clean", "--data-dir", dir}},
 		{"clean of negative days", 2, []string{"days", "between 0 and"}, []string{"clean", "--data-dir", dir, "-d", "-1"}},
+		{"clean with a report file in no folder", 1, []string{"report file", filepath.Join(dir, "none", "report")},
+			[]string{"clean", "--data-dir", dir, "-d", "2", "--report-file", filepath.Join(dir, "none", "report")}},
+		{"clean with a report file that is full", 1, []string{"report file", "/dev/full"},
+			[]string{"clean", "--data-dir", dir, "-d", "2", "--report-file", "/dev/full"}},
 		{"superuser without a terminal", 2, []string{"--username", "--password-stdin"}, []string{"create-superuser", "--data-dir", dir}},
 		{"data directory in use", 1, []string{"another chatd", dir}, append([]string{"--data-dir", dir}, free...)},
 		{"address in use", 1, []string{"api-addr", s.API}, append([]string{"--data-dir", t.TempDir(), "--api-addr", s.API}, free[1:]...)},
@@ -147,6 +151,27 @@ func TestRefusals(t *testing.T) {
 	}
 	if content, err := os.ReadFile(precious); err != nil || string(content) != "mine" {
 		t.Errorf("the foreign file: got %q, %v, want it untouched", content, err)
+	}
+}
+
+// A report file holds what is printed, and nothing of an earlier clean.
+func TestReportFile(t *testing.T) {
+	dir := t.TempDir()
+	path := filepath.Join(t.TempDir(), "report")
+	clean := []string{"clean", "--data-dir", dir, "-d", "2", "--report-file", path}
+	for _, before := range []string{"", strings.Repeat("an earlier report\n", 100)} {
+		if err := os.WriteFile(path, []byte(before), 0o600); err != nil {
+			t.Fatal(err)
+		}
+		printed := chatd(t, "", clean...)
+		if content, err := os.ReadFile(path); err != nil || string(content) != printed || !json.Valid(content) {
+			t.Errorf("report file: got %q, %v, want %q", content, err, printed)
+		}
+	}
+	clean[2] = path // no data directory
+	refused(t, 1, []string{path}, clean...)
+	if content, err := os.ReadFile(path); err != nil || len(content) > 0 {
+		t.Errorf("report file of a clean that failed: got %q, %v, want it empty", content, err)
 	}
 }
 

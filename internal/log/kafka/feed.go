@@ -183,8 +183,9 @@ func (p *poller) fetch(request fetchRequest) (map[int32]answer, error) {
 // answer is what a fetch brought of one partition.
 type answer struct {
 	records []chat.Record
-	next    int64
-	err     error
+	// next is where to fetch on, high the broker's high watermark.
+	next, high int64
+	err        error
 }
 
 // decodeAnswer copies the records, so that what a tail keeps of a quiet
@@ -194,13 +195,13 @@ func decodeAnswer(part fetched, from int64) answer {
 		return answer{err: err}
 	}
 	if len(part.records) == 0 {
-		return answer{next: from}
+		return answer{next: from, high: part.high}
 	}
 	records, next, err := decodeBatches(bytes.Clone(part.records), from)
 	if err == nil && next == from {
 		err = fmt.Errorf("no whole batch at %d: %w", from, errMalformed)
 	}
-	return answer{records, next, err}
+	return answer{records, next, part.high, err}
 }
 
 // hand gives the answers to the subs and offers them again. If err is set
@@ -229,7 +230,7 @@ func (p *poller) hand(subs []*sub, answers map[int32]answer, err error) {
 		case a.err != nil:
 			p.failed(s, a.err)
 		case a.next > s.next:
-			s.tail.deliver(s, a.records, a.next)
+			s.tail.deliver(s, a.records, a.next, a.high)
 			full = append(full, s)
 		default:
 			empty = append(empty, s)

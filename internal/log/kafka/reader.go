@@ -168,6 +168,7 @@ func (l *Log) read(ctx context.Context, at place, c *conn, p chat.Partition, fro
 			}
 			return batch, chat.ErrOffsetOutOfRange
 		}
+		batch.End = f.high
 		records, next, err := decodeBatches(bytes.Clone(f.records), batch.Next)
 		if err != nil {
 			return batch, err
@@ -182,6 +183,7 @@ func (l *Log) read(ctx context.Context, at place, c *conn, p chat.Partition, fro
 			return batch, nil
 		}
 		batch.Records, batch.Next = limit(records, maxBytes, next)
+		batch.End = max(batch.End, batch.Next)
 		l.highs.raise(p, at.topic.epoch, batch.Next)
 	}
 	return batch, nil

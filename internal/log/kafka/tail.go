@@ -137,8 +137,9 @@ func (t *tail) feed() {
 // full: nothing is fetched until Next has been called.
 func (t *tail) full() bool { return t.bytes >= t.feeds.options.TailBytes }
 
-// deliver gives records to a sub. The mutex is held.
-func (t *tail) deliver(s *sub, records []chat.Record, next int64) {
+// deliver gives records to a sub; high is the end of its partition as the
+// broker told it with them. The mutex is held.
+func (t *tail) deliver(s *sub, records []chat.Record, next, high int64) {
 	s.next = next
 	if len(records) == 0 {
 		return
@@ -149,6 +150,8 @@ func (t *tail) deliver(s *sub, records []chat.Record, next int64) {
 	}
 	s.batch.Records = append(s.batch.Records, records...)
 	s.batch.Next = next
+	// A new leader may not know yet of all that it has shown.
+	s.batch.End = max(s.batch.End, high, next)
 	t.bytes += batchSize(records)
 	t.wake()
 }

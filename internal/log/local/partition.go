@@ -383,7 +383,7 @@ func (p *partition) read(from int64, maxBytes int) (chat.Batch, error) {
 		return chat.Batch{}, fmt.Errorf("%w: read %s: %v", chat.ErrUnavailable, s.path, err)
 	}
 	// Without records there is nothing up to next: from was there or in a gap.
-	b := chat.Batch{Partition: p.id, Epoch: p.epoch, Records: records, Next: next}
+	b := chat.Batch{Partition: p.id, Epoch: p.epoch, Records: records, Next: next, End: next}
 	if len(records) > 0 {
 		b.Next = records[len(records)-1].Offset + 1
 	}

@@ -36,6 +36,7 @@ func Run(t *testing.T, backend Backend) {
 		{"bounds after append", boundsAfterAppend},
 		{"pages by bytes", pagesByBytes},
 		{"out of range", outOfRange},
+		{"batches tell the end", batchesTellEnd},
 		{"value is not aliased", notAliased},
 		{"record too large", tooLarge},
 		{"cancelled append", cancelledAppend},

@@ -72,3 +72,37 @@ func outOfRange(t *testing.T, f fixture) {
 		}
 	}
 }
+
+// batchesTellEnd reads and follows partitions that do not grow meanwhile.
+func batchesTellEnd(t *testing.T, f fixture) {
+	for _, p := range f.partitions(t, chat.Topics()...) {
+		first := f.appendMany(t, p, 10)[0].Offset
+		end := f.bounds(t, p).Next
+		for from := first; ; {
+			b, err := f.Read(f.ctx, p, from, 1)
+			if err != nil {
+				t.Fatalf("Read(%s, %d): %v", p, from, err)
+			}
+			if b.End != end {
+				t.Errorf("Read(%s, %d) ends at %d, want %d", p, from, b.End, end)
+			}
+			if len(b.Records) == 0 {
+				break
+			}
+			from = b.Next
+		}
+		tail := f.Tail()
+		tail.Add(p, first)
+		for next := first; next < end; {
+			batches, err := tail.Next(f.ctx)
+			if err != nil || len(batches) != 1 {
+				t.Fatalf("Next of %s: got %d batches, %v, want 1", p, len(batches), err)
+			}
+			if b := batches[0]; b.End != end {
+				t.Errorf("batch of %s from %d ends at %d, want %d", p, next, b.End, end)
+			}
+			next = batches[0].Next
+		}
+		tail.Close()
+	}
+}

@@ -56,9 +56,11 @@ type Kafka struct {
 
 // KafkaSASL is how the pods log in to Kafka.
 type KafkaSASL struct {
+	// mechanism is the SASL mechanism.
 	// +required
 	// +kubebuilder:validation:Enum=PLAIN;SCRAM-SHA-256;SCRAM-SHA-512
 	Mechanism string `json:"mechanism"`
+	// credentials are the user and the password.
 	// +required
 	Credentials Credentials `json:"credentials"`
 }
@@ -106,6 +108,7 @@ type BackendTLS struct {
 	// +kubebuilder:default=tls.crt
 	// +kubebuilder:validation:MaxLength=253
 	ClientCertificateKey string `json:"clientCertificateKey,omitempty"`
+	// clientKeyKey is the client's private key's key in clientSecret.
 	// +optional
 	// +kubebuilder:default=tls.key
 	// +kubebuilder:validation:MaxLength=253
@@ -114,10 +117,12 @@ type BackendTLS struct {
 
 // SecretKey is one entry of a Secret of the namespace.
 type SecretKey struct {
+	// secret is the name of a Secret of the namespace.
 	// +required
 	// +kubebuilder:validation:MinLength=1
 	// +kubebuilder:validation:MaxLength=253
 	Secret string `json:"secret"`
+	// key is the entry's key.
 	// +optional
 	// +kubebuilder:default=ca.crt
 	// +kubebuilder:validation:MinLength=1

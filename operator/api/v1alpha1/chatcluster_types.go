@@ -126,8 +126,10 @@ type ChatClusterSpec struct {
 	// +kubebuilder:default={}
 	Archiver Archiver `json:"archiver,omitempty"`
 
+	// kafka is the log of the cluster.
 	// +required
 	Kafka Kafka `json:"kafka"`
+	// cassandra is the store of the cluster.
 	// +required
 	Cassandra Cassandra `json:"cassandra"`
 
@@ -164,10 +166,12 @@ type ChatClusterSpec struct {
 
 // Logging is what the pods log.
 type Logging struct {
+	// level is the least severe that is logged.
 	// +optional
 	// +kubebuilder:default=info
 	// +kubebuilder:validation:Enum=debug;info;warn;error
 	Level string `json:"level,omitempty"`
+	// format is json or text.
 	// +optional
 	// +kubebuilder:default=json
 	// +kubebuilder:validation:Enum=json;text
@@ -273,6 +277,7 @@ type Exposure struct {
 	// +kubebuilder:validation:Minimum=1
 	// +kubebuilder:validation:Maximum=65535
 	APINodePort int32 `json:"apiNodePort,omitempty"`
+	// gatewayNodePort is the gateways' port on the nodes; see apiNodePort.
 	// +optional
 	// +kubebuilder:validation:Minimum=1
 	// +kubebuilder:validation:Maximum=65535
@@ -302,10 +307,12 @@ type Exposure struct {
 //
 // +kubebuilder:validation:XValidation:rule="self.apiHost != self.gatewayHost",message="apiHost and gatewayHost must differ: a session's URI is a path at the gateway's root"
 type Hosts struct {
+	// apiHost is the name for the API and the pages.
 	// +required
 	// +kubebuilder:validation:MinLength=1
 	// +kubebuilder:validation:MaxLength=253
 	APIHost string `json:"apiHost"`
+	// gatewayHost is the name for the WebSockets of one session.
 	// +required
 	// +kubebuilder:validation:MinLength=1
 	// +kubebuilder:validation:MaxLength=253

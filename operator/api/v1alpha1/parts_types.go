@@ -12,6 +12,7 @@ type API struct {
 	// +kubebuilder:validation:Minimum=0
 	// +kubebuilder:validation:Maximum=1000
 	Replicas *int32 `json:"replicas,omitempty"`
+	// pod changes the pods of this part.
 	// +optional
 	// +kubebuilder:default={}
 	Pod Pod `json:"pod,omitempty"`
@@ -60,6 +61,7 @@ type Gateway struct {
 	// +kubebuilder:validation:Minimum=4096
 	// +kubebuilder:validation:Maximum=1073741824
 	RingBytes int32 `json:"ringBytes,omitempty"`
+	// pod changes the pods of this part.
 	// +optional
 	// +kubebuilder:default={}
 	Pod Pod `json:"pod,omitempty"`
@@ -67,10 +69,12 @@ type Gateway struct {
 
 // GatewayAutoscaling chooses the number of gateways by their sockets.
 type GatewayAutoscaling struct {
+	// minReplicas is how many pods there are at least.
 	// +required
 	// +kubebuilder:validation:Minimum=1
 	// +kubebuilder:validation:Maximum=1000
 	MinReplicas int32 `json:"minReplicas"`
+	// maxReplicas is how many pods there are at most.
 	// +required
 	// +kubebuilder:validation:Minimum=1
 	// +kubebuilder:validation:Maximum=1000
@@ -101,6 +105,7 @@ type Archiver struct {
 	// autoscaling has the operator choose the number of pods by their lag.
 	// +optional
 	Autoscaling *ArchiverAutoscaling `json:"autoscaling,omitempty"`
+	// pod changes the pods of this part.
 	// +optional
 	// +kubebuilder:default={}
 	Pod Pod `json:"pod,omitempty"`
@@ -108,10 +113,12 @@ type Archiver struct {
 
 // ArchiverAutoscaling chooses the number of archivers by their lag.
 type ArchiverAutoscaling struct {
+	// minReplicas is how many pods there are at least.
 	// +required
 	// +kubebuilder:validation:Minimum=1
 	// +kubebuilder:validation:Maximum=1000
 	MinReplicas int32 `json:"minReplicas"`
+	// maxReplicas is how many pods there are at most.
 	// +required
 	// +kubebuilder:validation:Minimum=1
 	// +kubebuilder:validation:Maximum=1000
@@ -134,11 +141,13 @@ type ArchiverAutoscaling struct {
 // delaySeconds, then ends its sockets over windowSeconds. The pod's grace
 // period is their sum and a rest.
 type Drain struct {
+	// delaySeconds is how long everything is still served after the readiness has failed.
 	// +optional
 	// +kubebuilder:default=5
 	// +kubebuilder:validation:Minimum=0
 	// +kubebuilder:validation:Maximum=300
 	DelaySeconds *int32 `json:"delaySeconds,omitempty"`
+	// windowSeconds is over how long the sockets are closed.
 	// +optional
 	// +kubebuilder:default=30
 	// +kubebuilder:validation:Minimum=1
@@ -148,6 +157,7 @@ type Drain struct {
 
 // Pod changes the pods of a part. What it does not name is the operator's.
 type Pod struct {
+	// resources are what a pod asks for and may use.
 	// +optional
 	// +kubebuilder:default={}
 	Resources corev1.ResourceRequirements `json:"resources,omitempty"`
@@ -155,18 +165,23 @@ type Pod struct {
 	// +optional
 	// +kubebuilder:validation:MaxProperties=32
 	Labels map[string]string `json:"labels,omitempty"`
+	// annotations are added to the pods.
 	// +optional
 	// +kubebuilder:validation:MaxProperties=32
 	Annotations map[string]string `json:"annotations,omitempty"`
+	// nodeSelector is which nodes the pods may run on.
 	// +optional
 	// +kubebuilder:validation:MaxProperties=32
 	NodeSelector map[string]string `json:"nodeSelector,omitempty"`
+	// tolerations let the pods run on tainted nodes.
 	// +optional
 	// +listType=atomic
 	// +kubebuilder:validation:MaxItems=32
 	Tolerations []corev1.Toleration `json:"tolerations,omitempty"`
+	// affinity says near to what the pods run, or away from what.
 	// +optional
 	Affinity *corev1.Affinity `json:"affinity,omitempty"`
+	// priorityClassName is the class of the pods' priority.
 	// +optional
 	// +kubebuilder:validation:MaxLength=253
 	PriorityClassName string `json:"priorityClassName,omitempty"`

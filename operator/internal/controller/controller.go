@@ -95,7 +95,7 @@ type state struct {
 // +kubebuilder:rbac:groups=gateway.envoyproxy.io,resources=backendtrafficpolicies,verbs=get;list;create;patch;delete
 // +kubebuilder:rbac:groups=monitoring.coreos.com,resources=podmonitors;prometheusrules,verbs=get;list;create;patch;delete
 // +kubebuilder:rbac:groups=grafana.integreatly.org,resources=grafanadashboards,verbs=get;list;create;patch;delete
-// +kubebuilder:rbac:groups=events.k8s.io,resources=events,verbs=create;patch
+// +kubebuilder:rbac:groups="";events.k8s.io,resources=events,verbs=create;patch
 // +kubebuilder:rbac:groups=coordination.k8s.io,resources=leases,verbs=get;list;watch;create;update;patch
 
 // Setup adds a Reconciler to the manager.
@@ -269,6 +269,9 @@ func (p *pass) begin() {
 		CleanerMode: spec.Retention.Cleaner.Mode,
 		StaleAfter:  time.Duration(spec.Retention.Cleaner.StaleAfterHours) * time.Hour,
 		Cleaner:     p.cluster.Status.Cleaner,
+	}
+	if spec.Exposure.GatewayAPI != nil && !p.inputs.Capabilities.HTTPRoute {
+		p.observed.MissingKind = "exposure.gatewayAPI needs the CRDs of the Gateway API: there is no HTTPRoute here"
 	}
 }
 

@@ -96,7 +96,7 @@ func (p *pass) rollOutPart(ctx context.Context, part resources.Part, u *unstruct
 	case decide.RolloutSkip:
 		return nil
 	case decide.RolloutApply:
-		return p.apply(ctx, u)
+		return p.applyDeployment(ctx, part, u)
 	default:
 		scaled, err := withReplicas(live, p.inputs.Replicas[part])
 		if err != nil {
@@ -105,8 +105,25 @@ func (p *pass) rollOutPart(ctx context.Context, part resources.Part, u *unstruct
 		if action == decide.RolloutWithhold {
 			p.observed.Withheld = append(p.observed.Withheld, string(part)+": "+changes(scaled, u))
 		}
-		return p.apply(ctx, scaled)
+		return p.applyDeployment(ctx, part, scaled)
 	}
+}
+
+// applyDeployment applies a Deployment and goes on with what the API server
+// answers: the cache may still have it as it was, which was rolled out.
+func (p *pass) applyDeployment(ctx context.Context, part resources.Part, u *unstructured.Unstructured) error {
+	if err := p.apply(ctx, u); err != nil {
+		return err
+	}
+	if u.GetUID() == "" {
+		return nil // it was applied before, and the cache has it
+	}
+	d := &appsv1.Deployment{}
+	if err := runtime.DefaultUnstructuredConverter.FromUnstructured(u.Object, d); err != nil {
+		return fmt.Errorf("read the answer for %s: %w", part, err)
+	}
+	p.children.deployments[part] = d
+	return nil
 }
 
 // updateRevision names the templates of all parts together.

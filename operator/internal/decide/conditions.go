@@ -28,6 +28,7 @@ const (
 	ReasonNotReady          = "PartsNotReady"
 	ReasonPodsFailing       = "PodsFailing"
 	ReasonRolloutStuck      = "RolloutStuck"
+	ReasonKindMissing       = "KindMissing"
 	ReasonOperatorChanged   = "OperatorChanged"
 	ReasonCleanerSucceeded  = "Succeeded"
 	ReasonCleanerFailed     = "Failed"
@@ -81,6 +82,9 @@ type Observation struct {
 	// the word by which the user has it done.
 	Withheld []string
 	UpdateTo string
+
+	// MissingKind says what the spec asks for and the API server does not know.
+	MissingKind string
 
 	Migration        MigrationAction
 	MigrationMessage string
@@ -208,6 +212,9 @@ func (o Observation) degraded() metav1.Condition {
 		case p.RolledOut && p.Desired > 0 && p.Available == 0:
 			return yes(ReasonNotReady, "%s: no pod is ready", p.Name)
 		}
+	}
+	if o.MissingKind != "" {
+		return yes(ReasonKindMissing, "%s", o.MissingKind)
 	}
 	return condition(v1alpha1.ConditionDegraded, metav1.ConditionFalse, ReasonAsExpected, "no part is in trouble")
 }

@@ -118,6 +118,8 @@ func TestConditions(t *testing.T) {
 			o.Parts[1].RolledOut, o.Parts[1].Stuck, o.Parts[1].Updated = false, true, 1
 		},
 			[]string{"Ready=False/PartsNotReady", "Degraded=True/RolloutStuck"}, ""},
+		{"routes without their kind", func(o *decide.Observation) { o.MissingKind = "gatewayAPI needs HTTPRoute" },
+			[]string{"Degraded=True/KindMissing"}, "needs HTTPRoute"},
 		{"hibernating", func(o *decide.Observation) { o.Hibernated = true },
 			[]string{"Ready=False/Hibernating", "Progressing=True/Hibernating", "CleanerHealthy=Unknown/Off"}, ""},
 		{"hibernated", func(o *decide.Observation) { o.Hibernated, o.Parts = true, nil },

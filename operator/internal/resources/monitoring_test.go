@@ -18,10 +18,6 @@ import (
 // Prometheus' own.
 var foreignSeries = []string{
 	"chatcluster_cleaner_last_success_timestamp_seconds", "chatcluster_status_condition", "up",
-	// Of the collectors of the process and of Go, which describe some of theirs late.
-	"process_cpu_seconds_total", "process_resident_memory_bytes", "go_goroutines",
-	// The archivers', which are about to be.
-	"chat_archive_lag_messages", "chat_archive_partitions",
 }
 
 // serverSeries are the names of the server's series.
