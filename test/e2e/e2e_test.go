@@ -203,23 +203,28 @@ func kept(before, after map[string]bool) int {
 	return n
 }
 
-// rolled waits until none of the pods is there any more and the ChatCluster is
-// ready.
+// rolled waits until the ChatCluster is ready, and checks that none of the pods
+// serves any more: whoever waits for Ready relies on it. Then it waits for their
+// end.
 func (s *suite) rolled(t *testing.T, before map[string]bool) {
 	t.Helper()
-	eventually(t, patience, "all pods are replaced", func(ctx context.Context) error {
+	s.ready(t)
+	old := func(ctx context.Context, ending bool) error {
 		list, err := pods(ctx, "")
 		if err != nil {
 			return err
 		}
 		for _, p := range list {
-			if before[string(p.UID)] {
+			if before[string(p.UID)] && (ending || p.DeletionTimestamp == nil) {
 				return fmt.Errorf("%s is still there", p.Name)
 			}
 		}
 		return nil
-	})
-	s.ready(t)
+	}
+	if err := old(t.Context(), false); err != nil {
+		t.Errorf("the ChatCluster says that it is ready, but %v", err)
+	}
+	eventually(t, patience, "all pods are replaced", func(ctx context.Context) error { return old(ctx, true) })
 }
 
 // podsOf waits until a part has n pods that are ready, and no others.

@@ -4,6 +4,7 @@ package e2e_test
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"maps"
 	"slices"
@@ -130,6 +131,13 @@ func (s *suite) rotateSecret(t *testing.T) {
 	before := uids(t, "")
 	unnoticed(t, s.underLoad(t, func() {
 		setPassword(t, "second")
+		// The spec has not changed, so Ready says nothing of it until it is seen.
+		s.await(t, "the operator has seen the Secret", func(c v1alpha1.ChatCluster) error {
+			if meta.IsStatusConditionTrue(c.Status.Conditions, v1alpha1.ConditionReady) {
+				return errors.New("it is ready")
+			}
+			return nil
+		})
 		s.rolled(t, before)
 	}))
 }
