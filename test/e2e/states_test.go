@@ -83,8 +83,17 @@ func (s *suite) monitoring(t *testing.T) {
 // clean runs the cleaner now. What it reports as deleted cannot be read.
 func (s *suite) clean(t *testing.T) {
 	run(t, "kubectl", "-n", namespace, "create", "job", "clean-now", "--from=cronjob/"+cluster+"-cleaner")
-	run(t, "kubectl", "-n", namespace, "wait", "--for=condition=complete", "job/clean-now", "--timeout="+patience.String())
-	job := mustGet[batchv1.Job](t, "job", "clean-now")
+	var job batchv1.Job
+	eventually(t, patience, "the cleaner has ended", func(ctx context.Context) error {
+		var err error
+		if job, err = get[batchv1.Job](ctx, "job", "clean-now"); err == nil && job.Status.Succeeded+job.Status.Failed == 0 {
+			err = fmt.Errorf("its status is %+v", job.Status)
+		}
+		return err
+	})
+	if job.Status.Failed > 0 {
+		t.Fatalf("a pod of the cleaner failed: %+v", job.Status)
+	}
 	for _, uri := range s.load.Rooms() {
 		history, err := s.load.Reader().WholeHistory(t.Context(), uri)
 		if err != nil {
