@@ -23,6 +23,10 @@ build: ## Build the commands into bin/
 run: ## Run the server
 	$(GO) run ./cmd/chatd
 
+.PHONY: images
+images: ## Build the container images for IMAGE_PLATFORMS
+	VERSION=$(VERSION) config/images/build
+
 .PHONY: deps
 deps: ## Install what the tests need besides Go
 	test/deps/install
@@ -50,6 +54,7 @@ lint: verify-generated ## Check format, vet, staticcheck and what is generated
 	$(GO) vet -tags faults ./test/faults
 	$(GO) tool staticcheck -tags faults ./test/faults
 	$(GO) vet -tags charts ./test/charts
+	$(GO) vet -tags e2e ./test/e2e
 	$(GO) tool staticcheck ./...
 	$(GO) mod tidy -diff
 
@@ -69,6 +74,18 @@ crash: ## Kill the server 500 times under load
 .PHONY: test-faults
 test-faults: deps ## Break a whole cluster under load for FAULTS_DURATION
 	$(GO) test -tags faults ./test/faults -count=1 -timeout 30m -v -args -faults.duration=$(FAULTS_DURATION) $(FAULTS_FLAGS)
+
+.PHONY: demo
+demo: ## Run a cluster on kind, with two users in it
+	config/demo/up
+
+.PHONY: demo-down
+demo-down: ## Delete what make demo made
+	config/demo/down
+
+.PHONY: e2e
+e2e: ## Run images, charts and operator on a kind cluster, under load
+	$(GO) test -tags e2e ./test/e2e -run TestE2E -count=1 -timeout 120m -v
 
 .PHONY: bench
 bench: ## Measure the server against floors of the same run

@@ -10,6 +10,11 @@ import (
 	"syscall"
 
 	"github.com/chatcluster/chatcluster/internal/ctl"
+
+	// What a system without files lacks, as the image is one.
+	_ "time/tzdata"
+
+	_ "golang.org/x/crypto/x509roots/fallback"
 )
 
 func main() {

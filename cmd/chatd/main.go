@@ -12,6 +12,11 @@ import (
 
 	"github.com/chatcluster/chatcluster/internal/config"
 	"github.com/spf13/cobra"
+
+	// What a system without files lacks, as the image is one.
+	_ "time/tzdata"
+
+	_ "golang.org/x/crypto/x509roots/fallback"
 )
 
 // version is set by the linker.

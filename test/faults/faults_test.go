@@ -18,6 +18,7 @@ import (
 	"github.com/chatcluster/chatcluster/test/backends"
 	"github.com/chatcluster/chatcluster/test/chatdtest"
 	"github.com/chatcluster/chatcluster/test/faults"
+	"github.com/chatcluster/chatcluster/test/load"
 	"github.com/chatcluster/chatcluster/test/proxy"
 )
 
@@ -80,14 +81,14 @@ func TestFaults(t *testing.T) {
 	}
 	t.Logf("seed %d (repeat with: make test-faults FAULTS_FLAGS=-faults.seed=%[1]d)", *seed)
 	s := newSystem(t)
-	l := newLoad(t, s)
+	l := load.New(t, s.loadOptions())
 	shape := faults.Shape{Sizes: map[faults.Role]int{}, Clocks: *clocks, Outage: *outage, Stall: stall}
 	for role, members := range s.members {
 		shape.Sizes[role] = len(members)
 	}
 	// Every cache has seen everyone, and every client has received something.
-	l.during(func() { time.Sleep(3 * time.Second) })
-	l.check(t, "before any fault")
+	l.During(func() { time.Sleep(3 * time.Second) })
+	l.Check(t, "before any fault")
 	rounds, began := 0, time.Now()
 	for round := range faults.Plan(*seed, shape) {
 		if time.Since(began) >= *duration {
@@ -95,23 +96,21 @@ func TestFaults(t *testing.T) {
 		}
 		rounds++
 		s.log(t, "round %d: %v", rounds, round)
-		ackedBefore, receivedBefore, readsBefore := l.log.Counts()
-		l.during(func() { s.breakThings(t, l, round) })
-		acked, received, reads := l.log.Counts()
-		s.log(t, "%d sends acknowledged, %d messages received, %d histories read", acked-ackedBefore, received-receivedBefore, reads-readsBefore)
+		before := l.Counts()
+		l.During(func() { s.breakThings(t, l, round) })
+		s.log(t, "%v", l.Counts().Sub(before))
 		s.mustRun(t)
-		l.check(t, round.String())
+		l.Check(t, round.String())
 		if t.Failed() {
 			break // the next rounds would only repeat it
 		}
 	}
-	acked, received, reads := l.log.Counts()
-	t.Logf("%d rounds in %s; %d sends acknowledged, %d messages received, %d histories read",
-		rounds, time.Since(began).Round(time.Second), acked, received, reads)
+	done := l.Counts()
+	t.Logf("%d rounds in %s; %v", rounds, time.Since(began).Round(time.Second), done)
 	// A run in which nothing happened proves nothing. Histories need Cassandra,
 	// which is away in some rounds.
-	if want := 5 * rounds; acked < want || received < want || reads < rounds {
-		t.Errorf("got %d acknowledged, %d received and %d reads in %d rounds, want at least %d, %[5]d and %[4]d", acked, received, reads, rounds, want)
+	if want := 5 * rounds; done.Acked < want || done.Received < want || done.Reads < rounds {
+		t.Errorf("got %v in %d rounds, want at least %d sends and messages, and %[2]d histories", done, rounds, want)
 	}
 	if t.Failed() {
 		s.dump(t)
@@ -173,6 +172,22 @@ func newSystem(t *testing.T) *system {
 	return s
 }
 
+// settleTimeout is how long everything may take to come back once nothing is
+// broken any more.
+const settleTimeout = 90 * time.Second
+
+// loadOptions have the clients go from each replica to the next, by its line.
+func (s *system) loadOptions() load.Options {
+	o := load.Options{Stay: 6 * time.Second, SettleTimeout: settleTimeout}
+	for _, m := range s.members[faults.API] {
+		o.APIs = append(o.APIs, m.line.Addr())
+	}
+	for _, m := range s.members[faults.Gateway] {
+		o.Gateways = append(o.Gateways, m.line.Addr())
+	}
+	return o
+}
+
 // servers are the members for a list of servers; addr says where clients find
 // one, if they do, and is the same after a restart.
 func servers(t *testing.T, list []*chatdtest.Server, addr func(*chatdtest.Server) string) []member {
@@ -217,7 +232,7 @@ func (s *system) log(t *testing.T, format string, args ...any) {
 }
 
 // breakThings lets the faults of a round happen and end.
-func (s *system) breakThings(t *testing.T, l *load, round faults.Round) {
+func (s *system) breakThings(t *testing.T, l *load.Load, round faults.Round) {
 	for i, f := range round.Faults {
 		if i > 0 {
 			time.Sleep(round.Gap)
@@ -226,7 +241,7 @@ func (s *system) breakThings(t *testing.T, l *load, round faults.Round) {
 		s.begin(t, f)
 	}
 	if round.Faults[0].Role == faults.AllCassandra {
-		l.mustGoOn(t, round.Hold)
+		l.MustGoOn(t, round.Hold)
 	} else {
 		time.Sleep(round.Hold)
 	}
@@ -333,7 +348,7 @@ func setClock(t *testing.T, m member, sig syscall.Signal, ahead time.Duration) {
 
 // clockOf is how far the server's clock is ahead, by the Date of an answer.
 func clockOf(s *chatdtest.Server) (time.Duration, error) {
-	client := http.Client{Timeout: callTimeout}
+	client := http.Client{Timeout: 4 * time.Second}
 	answer, err := client.Get("http://" + s.Metrics + "/metrics")
 	if err != nil {
 		return 0, err

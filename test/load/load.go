@@ -1,6 +1,10 @@
-//go:build faults
-
-package faults_test
+// Package load keeps senders, receivers and readers at work on a server while a
+// test breaks or changes something, logs what they saw for the checker, and
+// proves the promises with it. It fails the test for an answer that no fault
+// explains: whoever cannot be served is told to come back, and nothing else.
+//
+// A Load is used by one goroutine; During owns those of the clients.
+package load
 
 import (
 	"context"
@@ -17,7 +21,6 @@ import (
 
 	"github.com/chatcluster/chatcluster/test/chatdtest"
 	"github.com/chatcluster/chatcluster/test/checker"
-	"github.com/chatcluster/chatcluster/test/faults"
 )
 
 // The load is small: what is looked for is not speed, and the machine has a
@@ -30,28 +33,64 @@ const (
 
 	// sendPause and readPause are the longest times between two requests of a
 	// client.
-	sendPause = 60 * time.Millisecond
-	readPause = 200 * time.Millisecond
-	// callTimeout is how long a client waits for an answer before it turns to
-	// the other replica.
+	sendPause   = 60 * time.Millisecond
+	readPause   = 200 * time.Millisecond
 	callTimeout = 4 * time.Second
-	// stay is how long a receiver stays at a gateway, at most.
-	stay = 6 * time.Second
-	// settleTimeout is how long everything may take to come back once nothing
-	// is broken any more.
-	settleTimeout = 90 * time.Second
 )
 
-// load is the clients, and what they saw. They fail the test when an answer is
-// not one that a fault explains.
-type load struct {
-	t         *testing.T
+// Options say what the clients talk to.
+type Options struct {
+	// APIs and Gateways are addresses, as host:port; a client goes from one to
+	// the next.
+	APIs, Gateways []string
+	// Stay is how long a receiver stays at a gateway, at most.
+	Stay time.Duration
+	// SettleTimeout is how long everything may take to come back once nothing
+	// is broken any more.
+	SettleTimeout time.Duration
+	// SendPause overrides the longest pause of a sender, CallTimeout how long a
+	// client waits for an answer before it turns to the next replica.
+	SendPause, CallTimeout time.Duration
+}
+
+// Load is the clients, and what they saw.
+type Load struct {
+	t         testing.TB
+	options   Options
 	log       *checker.Log
 	uris      []string
 	senders   []*sender
 	receivers []*receiver
 	readers   []user
 	texts     atomic.Int64
+	trouble   counters
+}
+
+// counters are of what clients ran into.
+type counters struct{ unanswered, unavailable, reconnects atomic.Int64 }
+
+// Counts is what has been done so far, and what the clients ran into.
+type Counts struct {
+	// Acked sends, Received messages and Reads of histories.
+	Acked, Received, Reads int
+	// Unanswered are requests whose connection failed, or that took too long;
+	// Unavailable those that were answered 503.
+	Unanswered, Unavailable int
+	// Reconnects is how often a socket ended by itself or could not be opened.
+	Reconnects int
+}
+
+// Sub is what was done since before.
+func (c Counts) Sub(before Counts) Counts {
+	return Counts{
+		c.Acked - before.Acked, c.Received - before.Received, c.Reads - before.Reads,
+		c.Unanswered - before.Unanswered, c.Unavailable - before.Unavailable, c.Reconnects - before.Reconnects,
+	}
+}
+
+func (c Counts) String() string {
+	return fmt.Sprintf("%d sends acknowledged, %d messages received, %d histories read; %d requests unanswered, %d answered 503, %d sockets lost",
+		c.Acked, c.Received, c.Reads, c.Unanswered, c.Unavailable, c.Reconnects)
 }
 
 // user is one user as a client of each API replica.
@@ -68,25 +107,29 @@ type sender struct {
 // receiver receives from one gateway after the other.
 type receiver struct {
 	*chatdtest.Receiver
-	client   *chatdtest.Client
-	room     string
-	gateways []string
-	turn     int
-	lost     int
+	client *chatdtest.Client
+	room   string
+	turn   int
+	lost   int
 }
 
-func newLoad(t *testing.T, s *system) *load {
-	l := &load{t: t, log: &checker.Log{}}
+// New registers the clients and makes their rooms.
+func New(t testing.TB, o Options) *Load {
+	t.Helper()
+	if o.SendPause == 0 {
+		o.SendPause = sendPause
+	}
+	if o.CallTimeout == 0 {
+		o.CallTimeout = callTimeout
+	}
+	l := &Load{t: t, options: o, log: &checker.Log{}}
 	register := func(name string) user {
-		first := chatdtest.Register(t, s.cluster.Server(0), name)
+		first := chatdtest.Register(t, &chatdtest.Server{API: o.APIs[0], Gateway: o.Gateways[0]}, name)
 		u := user{first}
-		for _, api := range s.cluster.APIs[1:] {
-			c := chatdtest.NewClient(api)
-			c.Username, c.Token, c.Gateway = first.Username, first.Token, first.Gateway
-			u = append(u, c)
-		}
-		for i, c := range u {
-			c.API = s.members[faults.API][i].line.Addr()
+		for _, api := range o.APIs[1:] {
+			c := *first
+			c.API = api
+			u = append(u, &c)
 		}
 		return u
 	}
@@ -103,13 +146,9 @@ func newLoad(t *testing.T, s *system) *load {
 		u, uri := member("sender", n)
 		l.senders = append(l.senders, &sender{user: u, room: uri})
 	}
-	var gateways []string
-	for _, g := range s.members[faults.Gateway] {
-		gateways = append(gateways, g.line.Addr())
-	}
 	for n := range receivers {
 		u, uri := member("receiver", n)
-		l.receivers = append(l.receivers, &receiver{Receiver: u[0].NewReceiver(l.log, uri), client: u[0], room: uri, gateways: gateways, turn: n})
+		l.receivers = append(l.receivers, &receiver{Receiver: u[0].NewReceiver(l.log, uri), client: u[0], room: uri, turn: n})
 	}
 	for range readers {
 		l.readers = append(l.readers, owner)
@@ -117,8 +156,23 @@ func newLoad(t *testing.T, s *system) *load {
 	return l
 }
 
-// during runs all clients until act has returned.
-func (l *load) during(act func()) {
+// Counts is what has been done so far.
+func (l *Load) Counts() Counts {
+	var c Counts
+	c.Acked, c.Received, c.Reads = l.log.Counts()
+	c.Unanswered, c.Unavailable, c.Reconnects = int(l.trouble.unanswered.Load()), int(l.trouble.unavailable.Load()), int(l.trouble.reconnects.Load())
+	return c
+}
+
+// Rooms are the URIs of the rooms that the clients talk in; Reader may read them
+// all.
+func (l *Load) Rooms() []string { return l.uris }
+
+// Reader is a client that may read all rooms.
+func (l *Load) Reader() *chatdtest.Client { return l.readers[0][0] }
+
+// During runs all clients until act has returned.
+func (l *Load) During(act func()) {
 	ctx, cancel := context.WithCancel(l.t.Context())
 	var clients sync.WaitGroup
 	// A fault that cannot be done ends the test in act.
@@ -130,7 +184,7 @@ func (l *load) during(act func()) {
 	for _, r := range l.receivers {
 		clients.Go(func() {
 			for ctx.Err() == nil {
-				l.receive(ctx, r, stay/2+rand.N(stay/2))
+				l.receive(ctx, r, l.options.Stay/2+rand.N(l.options.Stay/2))
 			}
 		})
 	}
@@ -150,8 +204,8 @@ func wait(ctx context.Context, most time.Duration) {
 
 // send sends messages one after the other; every third without a key. One
 // whose outcome is unknown is sent again with its key, to the other replica.
-func (l *load) send(ctx context.Context, s *sender) {
-	for ; ctx.Err() == nil; wait(ctx, sendPause) {
+func (l *Load) send(ctx context.Context, s *sender) {
+	for ; ctx.Err() == nil; wait(ctx, l.options.SendPause) {
 		if s.text == "" {
 			n := l.texts.Add(1)
 			s.text, s.key = fmt.Sprintf("message %d", n), fmt.Sprintf("key %d", n)
@@ -168,19 +222,19 @@ func (l *load) send(ctx context.Context, s *sender) {
 	}
 }
 
-func (l *load) attempt(ctx context.Context, s *sender, c *chatdtest.Client) checker.Send {
-	ctx, cancel := context.WithTimeout(ctx, callTimeout)
+func (l *Load) attempt(ctx context.Context, s *sender, c *chatdtest.Client) checker.Send {
+	call, cancel := context.WithTimeout(ctx, l.options.CallTimeout)
 	defer cancel()
 	start := time.Now()
 	var header []string
 	if s.key != "" {
 		header = []string{"Idempotency-Key", s.key}
 	}
-	answer, err := c.Call(ctx, http.MethodPost, "/api/chats/"+s.room+"/messages/", url.Values{"message": {s.text}}, header...)
+	answer, err := c.Call(call, http.MethodPost, "/api/chats/"+s.room+"/messages/", url.Values{"message": {s.text}}, header...)
 	if err != nil {
 		answer = chatdtest.Answer{}
 	}
-	l.explain("a send", answer)
+	l.explain(ctx, "a send", answer)
 	sent := c.Logged(answer, s.room, s.text)
 	sent.Key, sent.Start = s.key, start
 	return sent
@@ -188,24 +242,36 @@ func (l *load) attempt(ctx context.Context, s *sender, c *chatdtest.Client) chec
 
 // explain fails the test for an answer that no fault explains: whoever cannot
 // be served is told to come back, and nothing else.
-func (l *load) explain(what string, a chatdtest.Answer) {
-	switch {
-	case a.Status == 0 || a.Status == http.StatusOK:
-	case a.Status != http.StatusServiceUnavailable:
+//
+// One that was given up since the clients were stopped is of no interest.
+func (l *Load) explain(ctx context.Context, what string, a chatdtest.Answer) {
+	switch a.Status {
+	case 0:
+		if ctx.Err() == nil {
+			l.trouble.unanswered.Add(1)
+		}
+	case http.StatusOK:
+	case http.StatusServiceUnavailable:
+		l.trouble.unavailable.Add(1)
+		if a.Header.Get("Retry-After") == "" {
+			l.t.Errorf("%s was answered 503 %s without Retry-After", what, a.Body)
+		}
+	default:
 		l.t.Errorf("%s was answered %d %s, want 200 or 503", what, a.Status, a.Body)
-	case a.Header.Get("Retry-After") == "":
-		l.t.Errorf("%s was answered 503 %s without Retry-After", what, a.Body)
 	}
 }
 
 // receive stays at the next gateway for a while, and resumes from where it was.
-func (l *load) receive(ctx context.Context, r *receiver, stay time.Duration) {
+func (l *Load) receive(ctx context.Context, r *receiver, stay time.Duration) {
 	ctx, cancel := context.WithTimeout(ctx, stay)
 	defer cancel()
 	r.turn++
-	r.client.Gateway = r.gateways[r.turn%len(r.gateways)]
-	// How it ended is of no interest: what it received is.
+	r.client.Gateway = l.options.Gateways[r.turn%len(l.options.Gateways)]
+	// How it ended is only counted: what it received is of interest.
 	_ = r.Receive(ctx)
+	if ctx.Err() == nil {
+		l.trouble.reconnects.Add(1)
+	}
 	if lost := r.Lost(); lost > r.lost {
 		r.lost = lost
 		l.t.Errorf("%s could not resume, though nothing has expired", r.client.Username)
@@ -214,24 +280,26 @@ func (l *load) receive(ctx context.Context, r *receiver, stay time.Duration) {
 	wait(ctx, readPause)
 }
 
-func (l *load) read(ctx context.Context, u user, turn int) {
+func (l *Load) read(ctx context.Context, u user, turn int) {
 	for ; ctx.Err() == nil; wait(ctx, readPause) {
 		turn++
-		call, cancel := context.WithTimeout(ctx, callTimeout)
+		call, cancel := context.WithTimeout(ctx, l.options.CallTimeout)
 		read, err := u[turn%len(u)].Newest(call, l.uris[turn%rooms], 200)
 		cancel()
 		if err == nil {
 			l.log.AddRead(read)
+			continue
 		}
 		var status *chatdtest.StatusError
-		if errors.As(err, &status) {
-			l.explain("a history", status.Answer)
+		if !errors.As(err, &status) {
+			status = &chatdtest.StatusError{} // no answer
 		}
+		l.explain(ctx, "a history", status.Answer)
 	}
 }
 
-// mustGoOn checks that sending and live delivery go on for a while.
-func (l *load) mustGoOn(t *testing.T, duration time.Duration) {
+// MustGoOn checks that sending and live delivery go on for a while.
+func (l *Load) MustGoOn(t testing.TB, duration time.Duration) {
 	// What was under way when it began does not count.
 	time.Sleep(time.Second)
 	ackedBefore, receivedBefore, readsBefore := l.log.Counts()
@@ -246,8 +314,8 @@ func (l *load) mustGoOn(t *testing.T, duration time.Duration) {
 	}
 }
 
-// check waits until everything has come back, and proves the promises.
-func (l *load) check(t *testing.T, after string) {
+// Check waits until everything has come back, and proves the promises.
+func (l *Load) Check(t testing.TB, after string) {
 	t.Helper()
 	began := time.Now()
 	final := l.settle(t, after)
@@ -268,23 +336,23 @@ func (l *load) check(t *testing.T, after string) {
 }
 
 // settle reads all histories from every replica until they agree.
-func (l *load) settle(t *testing.T, after string) map[string][]checker.Message {
+func (l *Load) settle(t testing.TB, after string) map[string][]checker.Message {
 	t.Helper()
 	final := map[string][]checker.Message{}
-	deadline := time.Now().Add(settleTimeout)
+	deadline := time.Now().Add(l.options.SettleTimeout)
 	for {
 		err := l.histories(t, final)
 		if err == nil {
 			return final
 		}
 		if time.Now().After(deadline) {
-			t.Fatalf("after %s: no history within %s: %v", after, settleTimeout, err)
+			t.Fatalf("after %s: no history within %s: %v", after, l.options.SettleTimeout, err)
 		}
 		wait(t.Context(), readPause)
 	}
 }
 
-func (l *load) histories(t *testing.T, final map[string][]checker.Message) error {
+func (l *Load) histories(t testing.TB, final map[string][]checker.Message) error {
 	for _, uri := range l.uris {
 		var first []checker.Message
 		for i, c := range l.readers[0] {
@@ -303,14 +371,14 @@ func (l *load) histories(t *testing.T, final map[string][]checker.Message) error
 }
 
 // catchUp receives until the receiver has the room's last message.
-func (l *load) catchUp(r *receiver, history []checker.Message, after string) {
+func (l *Load) catchUp(r *receiver, history []checker.Message, after string) {
 	if len(history) == 0 {
 		return
 	}
-	deadline := time.Now().Add(settleTimeout)
+	deadline := time.Now().Add(l.options.SettleTimeout)
 	for last := history[len(history)-1].ID; r.Last() < last; {
 		if time.Now().After(deadline) {
-			l.t.Errorf("after %s: %s has not received %s within %s", after, r.client.Username, last, settleTimeout)
+			l.t.Errorf("after %s: %s has not received %s within %s", after, r.client.Username, last, l.options.SettleTimeout)
 			return
 		}
 		l.receive(l.t.Context(), r, time.Second)
