@@ -17,7 +17,7 @@ help: ## List the targets
 
 .PHONY: build
 build: ## Build the commands into bin/
-	$(GO) build -trimpath -ldflags "-s -w -X main.version=$(VERSION)" -o bin/ ./cmd/...
+	CGO_ENABLED=0 $(GO) build -trimpath -ldflags "-s -w -X main.version=$(VERSION)" -o bin/ ./cmd/...
 
 .PHONY: run
 run: ## Run the server
