@@ -4,13 +4,14 @@ import (
 	"context"
 	"errors"
 	"net"
+	"strconv"
 	"strings"
 	"time"
+
+	"github.com/chatcluster/chatcluster/operator/internal/resources"
 )
 
 const (
-	// defaultCassandraPort is CQL's.
-	defaultCassandraPort = "9042"
 	// reachedFor and unreachedFor are how long an answer, or none, is believed.
 	reachedFor   = 30 * time.Second
 	unreachedFor = 5 * time.Second
@@ -92,7 +93,7 @@ func cassandraAddrs(hosts []string) []string {
 	addrs := make([]string, 0, len(hosts))
 	for _, host := range hosts {
 		if _, _, err := net.SplitHostPort(host); err != nil {
-			host = net.JoinHostPort(host, defaultCassandraPort)
+			host = net.JoinHostPort(host, strconv.Itoa(resources.CassandraPort))
 		}
 		addrs = append(addrs, host)
 	}

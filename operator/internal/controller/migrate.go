@@ -13,11 +13,7 @@ import (
 
 // migrate runs the migration that the new pods need, once, before they roll.
 func (p *pass) migrate(ctx context.Context) error {
-	u, err := resources.MigrationJob(p.inputs)
-	if err != nil {
-		return fmt.Errorf("render migration: %w", err)
-	}
-	job := p.children.job(u.GetName())
+	job := p.children.job(resources.MigrationJobName(p.inputs))
 	m := decide.Migration{
 		Revision: resources.MigrationRevision(p.inputs), Done: p.cluster.Status.MigratedRevision,
 		Hibernated: p.observed.Hibernated, DependenciesReady: p.observed.Unreachable == "", Job: jobState(job),
@@ -25,6 +21,10 @@ func (p *pass) migrate(ctx context.Context) error {
 	p.observed.Migration = m.Decide()
 	switch p.observed.Migration {
 	case decide.MigrationStart:
+		u, err := resources.MigrationJob(p.inputs)
+		if err != nil {
+			return fmt.Errorf("render migration: %w", err)
+		}
 		return p.apply(ctx, u)
 	case decide.MigrationFinish:
 		p.cluster.Status.MigratedRevision = m.Revision

@@ -16,6 +16,7 @@ import (
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 	"k8s.io/apimachinery/pkg/runtime"
 	appsv1ac "k8s.io/client-go/applyconfigurations/apps/v1"
+	"k8s.io/utils/ptr"
 )
 
 // shownPaths is how many changed fields RequiresUpdate names, for each part.
@@ -30,7 +31,7 @@ func (p *pass) chooseReplicas(ctx context.Context) {
 	for part, replicas := range map[resources.Part]*int32{
 		resources.PartAPI: spec.API.Replicas, resources.PartGateway: spec.Gateway.Replicas, resources.PartArchiver: spec.Archiver.Replicas,
 	} {
-		p.inputs.Replicas[part] = value(replicas)
+		p.inputs.Replicas[part] = ptr.Deref(replicas, 0)
 	}
 	for _, of := range []struct {
 		part resources.Part

@@ -14,6 +14,7 @@ import (
 	"github.com/chatcluster/chatcluster/operator/internal/resources"
 	appsv1 "k8s.io/api/apps/v1"
 	corev1 "k8s.io/api/core/v1"
+	"k8s.io/utils/ptr"
 )
 
 const (
@@ -72,7 +73,7 @@ func gateways(c *v1alpha1.ChatCluster, d *appsv1.Deployment, running []corev1.Po
 		return autoscaled{}, false
 	}
 	return autoscaled{
-		part: resources.PartGateway, gauge: gaugeSockets, deployment: d, running: running, start: value(c.Spec.Gateway.Replicas),
+		part: resources.PartGateway, gauge: gaugeSockets, deployment: d, running: running, start: ptr.Deref(c.Spec.Gateway.Replicas, 0),
 		min: spec.MinReplicas, max: spec.MaxReplicas, target: spec.TargetSockets, after: spec.ScaleDownAfterSeconds,
 	}, true
 }
@@ -84,7 +85,7 @@ func archivers(c *v1alpha1.ChatCluster, d *appsv1.Deployment, running []corev1.P
 		return autoscaled{}, false
 	}
 	return autoscaled{
-		part: resources.PartArchiver, gauge: gaugeLag, deployment: d, running: running, start: value(c.Spec.Archiver.Replicas),
+		part: resources.PartArchiver, gauge: gaugeLag, deployment: d, running: running, start: ptr.Deref(c.Spec.Archiver.Replicas, 0),
 		min: spec.MinReplicas, max: spec.MaxReplicas, useful: c.Spec.Kafka.Partitions,
 		target: spec.TargetLagMessages, after: spec.ScaleDownAfterSeconds,
 	}, true
@@ -92,7 +93,7 @@ func archivers(c *v1alpha1.ChatCluster, d *appsv1.Deployment, running []corev1.P
 
 // current is how many pods the part shall have had so far.
 func (a autoscaled) current() int32 {
-	if d := a.deployment; d != nil && value(d.Spec.Replicas) > 0 {
+	if d := a.deployment; d != nil && ptr.Deref(d.Spec.Replicas, 0) > 0 {
 		return *d.Spec.Replicas
 	}
 	return a.start
@@ -105,7 +106,7 @@ func (s scaler) scale(ctx context.Context, a autoscaled) int32 {
 	decision := decide.Autoscale{
 		Replicas: current, Min: a.min, Max: a.max, MaxUseful: a.useful, Target: float64(a.target),
 		Samples: samples, Unreadable: unreadable, RollingOut: a.deployment != nil && replacing(a.deployment),
-		Recent: s.recent[a.part], Now: s.now, ScaleDownAfter: time.Duration(value(a.after)) * time.Second,
+		Recent: s.recent[a.part], Now: s.now, ScaleDownAfter: time.Duration(ptr.Deref(a.after, 0)) * time.Second,
 	}.Decide()
 	if s.recent == nil {
 		s.recent = map[resources.Part]decide.Recommendations{}
@@ -203,11 +204,4 @@ func readySince(pod corev1.Pod) (time.Time, bool) {
 // address is where a pod serves its metrics.
 func address(pod corev1.Pod) string {
 	return net.JoinHostPort(pod.Status.PodIP, strconv.Itoa(int(resources.PortMetrics)))
-}
-
-func value(n *int32) int32 {
-	if n == nil {
-		return 0
-	}
-	return *n
 }

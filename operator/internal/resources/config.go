@@ -3,6 +3,7 @@ package resources
 import (
 	"fmt"
 	"reflect"
+	"sync"
 	"time"
 
 	"github.com/chatcluster/chatcluster/internal/config"
@@ -84,7 +85,7 @@ func Config(in Inputs) ([]byte, error) {
 	if err != nil {
 		return nil, err
 	}
-	defaults, err := yamlMap(config.Default())
+	defaults, err := defaultSettings()
 	if err != nil {
 		return nil, err
 	}
@@ -99,6 +100,9 @@ func Config(in Inputs) ([]byte, error) {
 	}
 	return content, nil
 }
+
+// defaultSettings are chatd's own, and the same for every ChatCluster.
+var defaultSettings = sync.OnceValues(func() (map[string]any, error) { return yamlMap(config.Default()) })
 
 func yamlMap(c config.Config) (map[string]any, error) {
 	content, err := yaml.Marshal(c)

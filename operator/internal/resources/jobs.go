@@ -19,6 +19,11 @@ const (
 	cleanerLate = 60 * 60
 )
 
+// MigrationJobName is the name of MigrationJob.
+func MigrationJobName(in Inputs) string {
+	return Name(in.Cluster.Name, PartMigrate) + "-" + MigrationRevision(in)[:10]
+}
+
 // MigrationJob makes the topics and the schema, or brings them up to date. A Job
 // cannot be changed: it is made for a revision, and made again by deleting it.
 func MigrationJob(in Inputs) (*unstructured.Unstructured, error) {
@@ -26,8 +31,7 @@ func MigrationJob(in Inputs) (*unstructured.Unstructured, error) {
 	if err != nil {
 		return nil, fmt.Errorf("migration job: %w", err)
 	}
-	name := Name(in.Cluster.Name, PartMigrate) + "-" + MigrationRevision(in)[:10]
-	u, err := object(batchv1.Job(name, in.Cluster.Namespace).
+	u, err := object(batchv1.Job(MigrationJobName(in), in.Cluster.Namespace).
 		WithLabels(labels(in.Cluster.Name, PartMigrate)).WithOwnerReferences(owner(in)).
 		WithSpec(batchv1.JobSpec().
 			WithBackoffLimit(3).

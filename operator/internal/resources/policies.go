@@ -92,15 +92,15 @@ func metricsPeers(in Inputs) []*networkingv1.NetworkPolicyPeerApplyConfiguration
 	return peers
 }
 
-// cassandraPort is Cassandra's where a host names none.
-const cassandraPort = 9042
+// CassandraPort is Cassandra's where a host names none.
+const CassandraPort = 9042
 
 // backendPorts are the ports of the spec's brokers and hosts, in order and once
 // each. Where they are is not said: brokers tell of others by names of their own.
 func backendPorts(in Inputs) []int32 {
 	var ports []int32
 	for _, address := range slices.Concat(in.Cluster.Spec.Kafka.Brokers, in.Cluster.Spec.Cassandra.Hosts) {
-		number := int64(cassandraPort)
+		number := int64(CassandraPort)
 		if _, text, err := net.SplitHostPort(address); err == nil {
 			// The schema has checked that it is a number; one that is too large is the
 			// backend's to refuse.
