@@ -95,8 +95,8 @@ func TestCassandraOutage(t *testing.T) {
 	for began := time.Now(); receiver.Last() == "" || time.Since(began) < time.Second; {
 		connect(t.Context(), receiver)
 	}
-	if receiver.Lost() > 0 {
-		t.Errorf("resumes that were not complete: got %d, want none", receiver.Lost())
+	if losses := receiver.Losses(); len(losses) > 0 {
+		t.Errorf("resumes that were not complete: got %v, want none", losses)
 	}
 	final, err := amir.WholeHistory(t.Context(), uri)
 	if err != nil {

@@ -227,9 +227,13 @@ type Receiver struct {
 	log     *checker.Log
 	room    string
 	last    string
-	lost    int
+	losses  []Loss
 	receive func(checker.Message)
 }
+
+// Loss is what a resume did not bring: the messages after After, up to and with
+// Position.
+type Loss struct{ After, Position string }
 
 // NewReceiver returns a receiver that logs what it gets.
 func (c *Client) NewReceiver(log *checker.Log, room string) *Receiver {
@@ -265,7 +269,7 @@ func (r *Receiver) Receive(ctx context.Context) error {
 		}
 		switch {
 		case f.Recovered != nil && !*f.Recovered:
-			r.lost++
+			r.losses = append(r.losses, Loss{After: r.last, Position: f.Position})
 			r.receive = r.log.NewStream(r.client.Username, r.room)
 			r.last = f.Position
 		case f.ID != "":
@@ -277,9 +281,9 @@ func (r *Receiver) Receive(ctx context.Context) error {
 	}
 }
 
-// Lost is how often the receiver was told that it cannot resume. It may not be
-// called during Receive, and neither may Last.
-func (r *Receiver) Lost() int { return r.lost }
+// Losses are the resumes that were refused. It may not be called during Receive,
+// and neither may Last.
+func (r *Receiver) Losses() []Loss { return r.losses }
 
 // Last is the id of the last message, or the position, that the receiver has.
 func (r *Receiver) Last() string { return r.last }
