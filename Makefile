@@ -59,8 +59,8 @@ lint: verify-generated ## Check format, vet, staticcheck and what is generated
 	$(GO) mod tidy -diff
 
 .PHONY: charts
-charts: ## Check what the charts render, also against the schemas of several versions of Kubernetes
-	HELM=$$(test/deps/k8s helm)/helm $(GO) test -tags charts -count=1 ./test/charts
+charts: ## Check what the charts render, also against the schemas of several versions of Kubernetes, and the alerts
+	bin=$$(test/deps/k8s helm promtool) && HELM=$$bin/helm PROMTOOL=$$bin/promtool $(GO) test -tags charts -count=1 ./test/charts
 	test/charts/check
 
 .PHONY: fuzz

@@ -185,10 +185,12 @@ type Pod struct {
 	// +optional
 	// +kubebuilder:validation:MaxLength=253
 	PriorityClassName string `json:"priorityClassName,omitempty"`
-	// topologySpread spreads the pods over hosts and zones: Preferred where
-	// possible, Required or not at all, or None.
+	// topologySpread spreads the pods over hosts and zones. Preferred: where
+	// possible. Required: a pod waits for a host with few enough of them; zones
+	// are preferred. RequiredZones: the same of both, on nodes that all have the
+	// label topology.kubernetes.io/zone. None: not at all.
 	// +optional
 	// +kubebuilder:default=Preferred
-	// +kubebuilder:validation:Enum=Preferred;Required;None
+	// +kubebuilder:validation:Enum=Preferred;Required;RequiredZones;None
 	TopologySpread string `json:"topologySpread,omitempty"`
 }

@@ -20,7 +20,7 @@ func NewMetrics(r prometheus.Registerer) (*Metrics, error) {
 			Name: "chatcluster_status_condition", Help: "1 for the status that a condition of a ChatCluster has, 0 for the others.",
 		}, []string{"namespace", "name", "type", "status"}),
 		cleanedAt: prometheus.NewGaugeVec(prometheus.GaugeOpts{
-			Name: "chatcluster_cleaner_last_success_timestamp_seconds", Help: "When the cleaner of a ChatCluster last succeeded.",
+			Name: "chatcluster_cleaner_last_success_timestamp_seconds", Help: "When the cleaner of a ChatCluster last succeeded; before it ever has, when the ChatCluster was created.",
 		}, []string{"namespace", "name"}),
 		cleaned: prometheus.NewGaugeVec(prometheus.GaugeOpts{
 			Name: "chatcluster_cleaner_deleted_messages", Help: "How many messages the cleaner deleted in its last success.",
@@ -55,10 +55,13 @@ func (m *Metrics) observe(c *v1alpha1.ChatCluster) {
 			m.condition.WithLabelValues(c.Namespace, c.Name, condition.Type, string(status)).Set(value)
 		}
 	}
+	// An alert has to find a cleaner that has never succeeded, too.
+	cleanedAt := c.CreationTimestamp
 	if cleaner := c.Status.Cleaner; cleaner != nil && cleaner.LastSuccessAt != nil {
-		m.cleanedAt.WithLabelValues(c.Namespace, c.Name).Set(float64(cleaner.LastSuccessAt.Unix()))
+		cleanedAt = *cleaner.LastSuccessAt
 		m.cleaned.WithLabelValues(c.Namespace, c.Name).Set(float64(cleaner.DeletedMessages))
 	}
+	m.cleanedAt.WithLabelValues(c.Namespace, c.Name).Set(float64(cleanedAt.Unix()))
 }
 
 func (m *Metrics) forget(name types.NamespacedName) {

@@ -64,12 +64,22 @@ func alerts(in Inputs) []alert {
 			summary: "The ChatCluster has not been ready for 15 minutes.",
 		},
 	}
-	if in.Replicas[PartGateway] > 0 {
-		all = append(all, alert{
-			name: "ChatGatewaysDown", lasts: "2m", severity: critical,
-			expr:    `(sum(up{CLUSTER,part="gateway"}) or vector(0)) == 0`,
-			summary: "No gateway answers.",
-		})
+	for _, down := range []struct {
+		part        Part
+		name, lasts string
+	}{
+		{PartAPI, "ChatAPIDown", "2m"},
+		{PartGateway, "ChatGatewaysDown", "2m"},
+		// ChatArchiverLag is silent then: who would tell of the lag is gone.
+		{PartArchiver, "ChatArchiversDown", "10m"},
+	} {
+		if in.Replicas[down.part] > 0 {
+			all = append(all, alert{
+				name: down.name, lasts: down.lasts, severity: critical,
+				expr:    fmt.Sprintf(`(sum(up{CLUSTER,part=%q}) or vector(0)) == 0`, down.part),
+				summary: fmt.Sprintf("No pod of %s answers.", down.part),
+			})
+		}
 	}
 	if c := s.Retention.Cleaner; c.Mode == "Enabled" {
 		all = append(all, alert{

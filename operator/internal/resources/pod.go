@@ -174,21 +174,25 @@ func schedule(spec *corev1.PodSpecApplyConfiguration, overrides v1alpha1.Pod) er
 // topologySpread spreads the pods of one revision over hosts and over zones.
 // Those of the revision before do not count: they are about to go.
 func topologySpread(in Inputs, part Part, mode string) []*corev1.TopologySpreadConstraintApplyConfiguration {
-	unsatisfiable := kcore.ScheduleAnyway
+	hosts, zones := kcore.ScheduleAnyway, kcore.ScheduleAnyway
 	switch mode {
 	case "None":
 		return nil
 	case "Required":
-		unsatisfiable = kcore.DoNotSchedule
+		// A node without the label of a zone would get no pod at all.
+		hosts = kcore.DoNotSchedule
+	case "RequiredZones":
+		hosts, zones = kcore.DoNotSchedule, kcore.DoNotSchedule
 	}
-	var constraints []*corev1.TopologySpreadConstraintApplyConfiguration
-	for _, key := range []string{kcore.LabelHostname, kcore.LabelTopologyZone} {
-		constraints = append(constraints, corev1.TopologySpreadConstraint().
-			WithMaxSkew(1).WithTopologyKey(key).WithWhenUnsatisfiable(unsatisfiable).
+	constraint := func(key string, otherwise kcore.UnsatisfiableConstraintAction) *corev1.TopologySpreadConstraintApplyConfiguration {
+		return corev1.TopologySpreadConstraint().
+			WithMaxSkew(1).WithTopologyKey(key).WithWhenUnsatisfiable(otherwise).
 			WithLabelSelector(metav1.LabelSelector().WithMatchLabels(Selector(in.Cluster.Name, part))).
-			WithMatchLabelKeys("pod-template-hash"))
+			WithMatchLabelKeys("pod-template-hash")
 	}
-	return constraints
+	return []*corev1.TopologySpreadConstraintApplyConfiguration{
+		constraint(kcore.LabelHostname, hosts), constraint(kcore.LabelTopologyZone, zones),
+	}
 }
 
 // applyConfiguration turns what the user typed into the form in which it is

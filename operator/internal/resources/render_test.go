@@ -94,6 +94,7 @@ func full() resources.Inputs {
 		}}},
 	}
 	s.API.Pod.TopologySpread = "None"
+	s.Archiver.Pod.TopologySpread = "RequiredZones"
 	s.Exposure = v1alpha1.Exposure{
 		ServiceType: "NodePort", ServiceAnnotations: map[string]string{"lb.example/kind": "internal"}, APINodePort: 30080, GatewayNodePort: 30081,
 		Ingress: &v1alpha1.IngressExposure{
