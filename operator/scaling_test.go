@@ -3,22 +3,34 @@ package operator_test
 import (
 	"context"
 	"fmt"
+	"strings"
 	"sync"
 	"testing"
 	"time"
 
 	corev1 "k8s.io/api/core/v1"
+	eventsv1 "k8s.io/api/events/v1"
+	"k8s.io/apimachinery/pkg/api/meta"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/utils/ptr"
+	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"github.com/chatcluster/chatcluster/operator/api/v1alpha1"
 )
 
-// sockets are gateways that answer for their sockets, by address.
+// sockets are gateways that answer for their sockets, and for the checks by which
+// they are not ready, by address.
 type sockets struct {
-	mu   sync.Mutex // guards the rest
-	open map[string]float64
-	shed map[string]int
+	mu      sync.Mutex // guards the rest
+	open    map[string]float64
+	shed    map[string]int
+	failing map[string][]string
+}
+
+func (s *sockets) Failing(_ context.Context, addr string) ([]string, error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.failing[addr], nil
 }
 
 func (s *sockets) Gauges(_ context.Context, addrs map[string]string, metric string) (map[string]float64, map[string]error) {
@@ -54,8 +66,9 @@ func (s *sockets) hasShed(addr string) int {
 	return s.shed[addr]
 }
 
-// gateway makes a pod of the gateways that has just become ready.
-func (w *world) gateway(i int) {
+// gateway makes a pod of the gateways that has just become ready, or has the status
+// that it is changed to.
+func (w *world) gateway(i int, change ...func(*corev1.PodStatus)) {
 	w.t.Helper()
 	pod := &corev1.Pod{
 		ObjectMeta: metav1.ObjectMeta{Name: fmt.Sprintf("gateway-%d", i), Namespace: w.namespace, Labels: map[string]string{
@@ -68,6 +81,9 @@ func (w *world) gateway(i int) {
 	pod.Status = corev1.PodStatus{
 		Phase: corev1.PodRunning, PodIP: ip, PodIPs: []corev1.PodIP{{IP: ip}},
 		Conditions: []corev1.PodCondition{{Type: corev1.PodReady, Status: corev1.ConditionTrue, LastTransitionTime: metav1.Now()}},
+	}
+	for _, f := range change {
+		f(&pod.Status)
 	}
 	if err := w.client.Status().Update(w.t.Context(), pod); err != nil {
 		w.t.Fatal(err)
@@ -103,6 +119,18 @@ func TestScalesBySockets(t *testing.T) {
 	w.gateway(1)
 	w.gateway(2)
 	replicas(3)
+	w.eventually(func() string {
+		said := ""
+		w.each(&eventsv1.EventList{}, func(o client.Object) {
+			if event := o.(*eventsv1.Event); event.Reason == "Scaled" {
+				said = event.Note
+			}
+		})
+		if !strings.HasPrefix(said, "gateway: 2 to 3 pods: ") {
+			return fmt.Sprintf("the event says %q", said)
+		}
+		return ""
+	})
 
 	w.gateway(3)
 	w.eventually(func() string {
@@ -129,4 +157,28 @@ func TestScalesBySockets(t *testing.T) {
 		return ""
 	})
 	replicas(3)
+}
+
+// TestPodsTellWhyTheyAreNotReady: what a pod that runs and is not ready waits for
+// is in the status.
+func TestPodsTellWhyTheyAreNotReady(t *testing.T) {
+	w := newWorld(t)
+	w.sockets.failing = map[string][]string{"10.0.0.1:9464": {"kafka"}}
+	w.tell(func(w *world) { w.rolloutsWait = true })
+	w.operate()
+	w.create(w.cluster())
+	w.gateway(1, func(s *corev1.PodStatus) {
+		s.Conditions[0].Status = corev1.ConditionFalse
+		running := corev1.ContainerStateRunning{StartedAt: metav1.NewTime(time.Now().Add(-time.Minute))}
+		s.ContainerStatuses = []corev1.ContainerStatus{{Name: "chatd", State: corev1.ContainerState{Running: &running}}}
+	})
+	w.eventually(func() string {
+		ready := meta.FindStatusCondition(w.get().Status.Conditions, v1alpha1.ConditionReady)
+		if ready == nil || !strings.Contains(ready.Message, "gateway (a pod is not ready: kafka)") {
+			return fmt.Sprintf("Ready is %v", ready)
+		}
+		return ""
+	})
+	w.tell(func(w *world) { w.rolloutsWait = false })
+	w.ready()
 }

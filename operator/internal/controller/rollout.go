@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"slices"
 	"strings"
+	"time"
 
 	"github.com/chatcluster/chatcluster/operator/api/v1alpha1"
 	"github.com/chatcluster/chatcluster/operator/internal/decide"
@@ -44,7 +45,11 @@ func (p *pass) chooseReplicas(ctx context.Context) {
 		case p.observed.Paused || of.part == resources.PartArchiver && p.observed.Unreachable != "":
 			p.inputs.Replicas[of.part] = a.current()
 		default:
-			p.inputs.Replicas[of.part] = scaler.scale(ctx, a)
+			replicas, reason := scaler.scale(ctx, a)
+			if reason != "" {
+				p.event(corev1.EventTypeNormal, "Scaled", "Scale", "%s: %d to %d pods: %s", of.part, a.current(), replicas, reason)
+			}
+			p.inputs.Replicas[of.part] = replicas
 			p.autoscaled = true
 		}
 	}
@@ -78,7 +83,11 @@ func (p *pass) rollOut(ctx context.Context) error {
 		if err := p.rollOutPart(ctx, part, rendered[part], approved); err != nil {
 			return err
 		}
-		p.observed.Parts = append(p.observed.Parts, p.children.part(part, p.inputs.Replicas[part]))
+		observed := p.children.part(part, p.inputs.Replicas[part])
+		if !observed.Complete() {
+			observed.Unready = p.unready(ctx, part)
+		}
+		p.observed.Parts = append(p.observed.Parts, observed)
 	}
 	return nil
 }
@@ -125,6 +134,34 @@ func (p *pass) applyDeployment(ctx context.Context, part resources.Part, u *unst
 	}
 	p.children.deployments[part] = d
 	return nil
+}
+
+// startTime is how long a pod may run before it is asked why it is not ready.
+const startTime = 30 * time.Second
+
+// unready asks a pod that has run for a while and is not ready for its reason.
+func (p *pass) unready(ctx context.Context, part resources.Part) string {
+	for _, pod := range p.children.podsOf(part) {
+		if _, ready := readySince(pod); ready || pod.DeletionTimestamp != nil || pod.Status.PodIP == "" || !runsSince(pod, p.observed.Now.Add(-startTime)) {
+			continue
+		}
+		ctx, cancel := context.WithTimeout(ctx, podsTime)
+		defer cancel()
+		checks, err := p.options.Pods.Failing(ctx, address(pod))
+		if err != nil {
+			p.logger.Debug("pod does not tell why it is not ready", "pod", pod.Name, "error", err)
+			return "it does not answer"
+		}
+		return strings.Join(checks, ", ")
+	}
+	return ""
+}
+
+// runsSince reports whether the pod's containers run, and have since t.
+func runsSince(pod corev1.Pod, t time.Time) bool {
+	return len(pod.Status.ContainerStatuses) > 0 && !slices.ContainsFunc(pod.Status.ContainerStatuses, func(s corev1.ContainerStatus) bool {
+		return s.State.Running == nil || s.State.Running.StartedAt.After(t)
+	})
 }
 
 // updateRevision names the templates of all parts together.

@@ -29,8 +29,9 @@ const (
 	shedWindow = decide.ShedEvery - 2*time.Second
 )
 
-// Pods are asked for their load, and to shed sockets.
+// Pods are asked for their load, to shed sockets, and why they are not ready.
 type Pods interface {
+	Failing(ctx context.Context, addr string) (checks []string, err error)
 	Gauges(ctx context.Context, addrs map[string]string, metric string) (values map[string]float64, failed map[string]error)
 	Shed(ctx context.Context, addr string, n int, window time.Duration) (int, error)
 }
@@ -99,8 +100,9 @@ func (a autoscaled) current() int32 {
 	return a.start
 }
 
-// scale says how many pods the part shall have.
-func (s scaler) scale(ctx context.Context, a autoscaled) int32 {
+// scale says how many pods the part shall have, and why, if that is another
+// number than before.
+func (s scaler) scale(ctx context.Context, a autoscaled) (replicas int32, reason decide.ScaleReason) {
 	current := a.current()
 	samples, unreadable := s.read(ctx, a.part, a.running, a.gauge)
 	decision := decide.Autoscale{
@@ -112,10 +114,11 @@ func (s scaler) scale(ctx context.Context, a autoscaled) int32 {
 		s.recent = map[resources.Part]decide.Recommendations{}
 	}
 	s.recent[a.part] = decision.Recent
-	if decision.Replicas != current {
-		s.logger.Info("part scales", "part", a.part, "from", current, "to", decision.Replicas, "reason", decision.Reason)
+	if decision.Replicas == current {
+		return current, ""
 	}
-	return decision.Replicas
+	s.logger.Info("part scales", "part", a.part, "from", current, "to", decision.Replicas, "reason", decision.Reason)
+	return decision.Replicas, decision.Reason
 }
 
 // rebalance has gateways shed sockets after one was added. It reports whether

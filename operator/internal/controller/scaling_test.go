@@ -17,6 +17,7 @@ import (
 	appsv1 "k8s.io/api/apps/v1"
 	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/client-go/tools/events"
 	"k8s.io/utils/ptr"
 )
 
@@ -42,6 +43,10 @@ func (f *fakePods) Gauges(_ context.Context, addrs map[string]string, metric str
 		}
 	}
 	return values, failed
+}
+
+func (f *fakePods) Failing(context.Context, string) ([]string, error) {
+	return nil, errors.New("no answer")
 }
 
 func (f *fakePods) Shed(_ context.Context, addr string, n int, window time.Duration) (int, error) {
@@ -145,7 +150,7 @@ func TestScale(t *testing.T) {
 			f := &fakePods{load: test.load}
 			s := newScaler(f, noon)
 			a, ok := gateways(autoscaledCluster(), test.deployment, test.pods)
-			if got := s.scale(t.Context(), a); !ok || got != test.want {
+			if got, _ := s.scale(t.Context(), a); !ok || got != test.want {
 				t.Errorf("got %d pods (autoscaled: %t), want %d", got, ok, test.want)
 			}
 			if !slices.Equal(f.asked, []string{"chat_gateway_connections"}) {
@@ -167,11 +172,11 @@ func TestScaleDown(t *testing.T) {
 		s := newScaler(f, noon.Add(after))
 		s.scaling = memory
 		a, _ := archivers(c, deploymentOf(3), three)
-		if got := s.scale(t.Context(), a); got == 2 && archiversAt == 0 {
+		if got, _ := s.scale(t.Context(), a); got == 2 && archiversAt == 0 {
 			archiversAt = after
 		}
 		g, _ := gateways(c, deploymentOf(3), three)
-		if got := s.scale(t.Context(), g); got == 2 {
+		if got, _ := s.scale(t.Context(), g); got == 2 {
 			gatewaysAt = after
 		}
 	}
@@ -182,7 +187,7 @@ func TestScaleDown(t *testing.T) {
 	s := newScaler(f, noon.Add(time.Hour))
 	s.scaling = memory
 	g, _ := gateways(c, rolling(3), three)
-	if got := s.scale(t.Context(), g); got != 3 {
+	if got, _ := s.scale(t.Context(), g); got != 3 {
 		t.Errorf("in a rollout: got %d gateways, want 3", got)
 	}
 }
@@ -190,7 +195,7 @@ func TestScaleDown(t *testing.T) {
 func TestScaleArchivers(t *testing.T) {
 	c, f := autoscaledCluster(), &fakePods{load: map[string]float64{"10.0.0.1:9464": 50_000}}
 	a, ok := archivers(c, deploymentOf(3), []corev1.Pod{runningPod(1, noon)})
-	if got := newScaler(f, noon).scale(t.Context(), a); !ok || got != 6 {
+	if got, _ := newScaler(f, noon).scale(t.Context(), a); !ok || got != 6 {
 		t.Errorf("got %d, want 6, one for each partition", got)
 	}
 	if !slices.Equal(f.asked, []string{"chat_archive_lag_messages"}) {
@@ -271,7 +276,7 @@ func TestChooseReplicas(t *testing.T) {
 			archiver.Labels = map[string]string{resources.LabelComponent: string(resources.PartArchiver)}
 			f := &fakePods{load: map[string]float64{"10.0.0.1:9464": 4000, "10.0.0.2:9464": 50_000}}
 			p := &pass{
-				Reconciler: &Reconciler{options: Options{Pods: f}}, cluster: autoscaledCluster(), state: &state{}, logger: slog.New(slog.DiscardHandler),
+				Reconciler: &Reconciler{options: Options{Pods: f}, events: &events.FakeRecorder{}}, cluster: autoscaledCluster(), state: &state{}, logger: slog.New(slog.DiscardHandler),
 				inputs: resources.Inputs{Replicas: map[resources.Part]int32{}}, observed: decide.Observation{Now: noon},
 				children: children{pods: []corev1.Pod{gateway, archiver}, deployments: map[resources.Part]*appsv1.Deployment{
 					resources.PartGateway: deploymentOf(3), resources.PartArchiver: deploymentOf(3),

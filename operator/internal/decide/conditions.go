@@ -51,12 +51,13 @@ type Part struct {
 	// RolledOut is whether the newest template has been available in all pods;
 	// Stuck whether it took longer than the Deployment's deadline.
 	RolledOut, Stuck bool
-	// Trouble says why a pod does not start, if one does not.
-	Trouble string
+	// Trouble says why a pod does not start, if one does not; Unready why one
+	// that runs is not ready, as far as it tells.
+	Trouble, Unready string
 }
 
-// complete reports whether the part is as it should be.
-func (p Part) complete() bool {
+// Complete reports whether the part is as it should be.
+func (p Part) Complete() bool {
 	return p.Exists && p.RolledOut && p.Pods == p.Desired && p.Updated == p.Desired && p.Available == p.Desired
 }
 
@@ -151,10 +152,18 @@ func (o Observation) unready() []string {
 	var names []string
 	for _, p := range o.Parts {
 		if !p.Exists || !p.RolledOut || p.Updated != p.Desired || (p.Desired > 0 && p.Available == 0) {
-			names = append(names, p.Name)
+			names = append(names, p.Name+p.because())
 		}
 	}
 	return names
+}
+
+// because is why a pod of the part is not ready, for the end of a message.
+func (p Part) because() string {
+	if p.Unready == "" {
+		return ""
+	}
+	return fmt.Sprintf(" (a pod is not ready: %s)", p.Unready)
 }
 
 func (o Observation) stopped() bool {
@@ -179,7 +188,7 @@ func (o Observation) progressing() metav1.Condition {
 	var rolling, scaling []string
 	for _, p := range o.Parts {
 		switch {
-		case p.Stuck || p.complete():
+		case p.Stuck || p.Complete():
 		case !p.RolledOut || p.Updated != p.Desired:
 			rolling = append(rolling, p.Name)
 		default:
@@ -208,9 +217,9 @@ func (o Observation) degraded() metav1.Condition {
 		case p.Trouble != "":
 			return yes(ReasonPodsFailing, "%s: %s", p.Name, p.Trouble)
 		case p.Stuck:
-			return yes(ReasonRolloutStuck, "%s: new pods did not become ready in time", p.Name)
+			return yes(ReasonRolloutStuck, "%s: new pods did not become ready in time%s", p.Name, p.because())
 		case p.RolledOut && p.Desired > 0 && p.Available == 0:
-			return yes(ReasonNotReady, "%s: no pod is ready", p.Name)
+			return yes(ReasonNotReady, "%s: no pod is ready%s", p.Name, p.because())
 		}
 	}
 	if o.MissingKind != "" {

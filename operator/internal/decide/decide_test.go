@@ -114,6 +114,8 @@ func TestConditions(t *testing.T) {
 			[]string{"Progressing=True/Scaling", "Degraded=True/PodsFailing"}, "api: CrashLoopBackOff"},
 		{"all pods fail", func(o *decide.Observation) { o.Parts[1].Available = 0 },
 			[]string{"Ready=False/PartsNotReady", "Progressing=True/Scaling", "Degraded=True/PartsNotReady"}, "no pod is ready"},
+		{"all pods wait", func(o *decide.Observation) { o.Parts[1].Available, o.Parts[1].Unready = 0, "kafka" },
+			[]string{"Ready=False/PartsNotReady", "Progressing=True/Scaling", "Degraded=True/PartsNotReady"}, "api (a pod is not ready: kafka)"},
 		{"stuck", func(o *decide.Observation) {
 			o.Parts[1].RolledOut, o.Parts[1].Stuck, o.Parts[1].Updated = false, true, 1
 		},

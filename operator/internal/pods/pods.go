@@ -9,6 +9,7 @@ package pods
 import (
 	"cmp"
 	"context"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
@@ -16,6 +17,7 @@ import (
 	"net/url"
 	"strings"
 	"time"
+	"unicode"
 )
 
 const (
@@ -52,18 +54,44 @@ func New(o Options) *Reader {
 	}}
 }
 
-// Ready asks the pod's /readyz, and gives the status code and the beginning of
-// the body, which says why it is not ready. It fails if there is no answer.
-func (r *Reader) Ready(ctx context.Context, addr string) (body string, status int, err error) {
+// Failing asks the pod's /readyz for the names of the checks by which it is not
+// ready, none if it is. It fails if the answer is not a report.
+func (r *Reader) Failing(ctx context.Context, addr string) (checks []string, err error) {
 	err = r.ask(ctx, http.MethodGet, addr, "/readyz", nil, func(answer *http.Response) error {
-		status = answer.StatusCode
-		body, err = text(answer.Body)
-		return err
+		if answer.StatusCode == http.StatusOK {
+			return nil
+		}
+		var report readiness
+		if answer.StatusCode != http.StatusServiceUnavailable || json.NewDecoder(io.LimitReader(answer.Body, maxText)).Decode(&report) != nil {
+			return unexpected(answer)
+		}
+		for _, c := range report.Checks {
+			if c.Status != "ok" && c.Status != "degraded" {
+				checks = append(checks, name(c.Name))
+			}
+		}
+		return nil
 	})
 	if err != nil {
-		return "", 0, fmt.Errorf("ask for readiness: %w", err)
+		return nil, fmt.Errorf("ask for readiness: %w", err)
 	}
-	return body, status, nil
+	return checks, nil
+}
+
+// readiness is the server's report.
+type readiness struct {
+	Checks []struct{ Name, Status string }
+}
+
+// name is a check's name as it may stand in a status.
+func name(s string) string {
+	const longest = 40
+	return strings.Map(func(r rune) rune {
+		if unicode.IsPrint(r) {
+			return r
+		}
+		return -1
+	}, strings.ToValidUTF8(s[:min(len(s), longest)], ""))
 }
 
 // ask sends a request without a body and has read look at the answer.

@@ -9,6 +9,7 @@ import (
 	"net"
 	"net/http"
 	"net/http/httptest"
+	"slices"
 	"strings"
 	"sync/atomic"
 	"testing"
@@ -18,6 +19,7 @@ import (
 	"go.uber.org/goleak"
 
 	"github.com/chatcluster/chatcluster/internal/metrics"
+	"github.com/chatcluster/chatcluster/internal/readiness"
 	"github.com/chatcluster/chatcluster/operator/internal/pods"
 )
 
@@ -169,29 +171,45 @@ func TestGaugesEndWithTheContext(t *testing.T) {
 	}
 }
 
-func TestReady(t *testing.T) {
+func TestFailing(t *testing.T) {
+	const ready = `{"status":"ok","checks":[{"name":"serving","status":"ok"}]}`
 	tests := []struct {
-		name   string
-		pod    http.HandlerFunc
-		body   string
-		status int
+		name string
+		pod  http.HandlerFunc
+		want []string
+		err  string // part of the error
 	}{
-		{"ready", answer(200, `{"status":"ok","checks":[]}`+"\n"), `{"status":"ok","checks":[]}`, 200},
-		{"not ready", answer(503, `{"status":"fail"}`), `{"status":"fail"}`, 503},
-		{"no text", answer(503, "a\xff\xfeb"), "ab", 503},
-		{"huge", answer(503, strings.Repeat("a", 1<<20)), strings.Repeat("a", 4<<10), 503},
-		{"huge, cut in a letter", answer(503, "a"+strings.Repeat("é", 1<<20)), "a" + strings.Repeat("é", 2<<10-1), 503},
+		{"ready", answer(200, ready), nil, ""},
+		{"meanwhile ready", answer(503, ready), nil, ""},
+		{"one check", answer(503, `{"status":"fail","checks":[{"name":"serving","status":"ok"},{"name":"kafka","status":"fail"},{"name":"cassandra","status":"degraded"}]}`), []string{"kafka"}, ""},
+		{"the end", answer(503, `{"status":"draining","checks":[{"name":"serving","status":"draining"}]}`), []string{"serving"}, ""},
+		{"a name that is none", answer(503, `{"checks":[{"name":"a\n\u0000`+strings.Repeat("b", 99)+`","status":"fail"}]}`), []string{"a" + strings.Repeat("b", 37)}, ""},
+		{"no report", answer(503, "busy\nand more"), nil, "503 Service Unavailable"},
+		{"huge", answer(503, `{"checks":[`+strings.Repeat(" ", 1<<20)), nil, "503 Service Unavailable"},
+		{"not there", answer(404, "no such page"), nil, "404 Not Found: no such page"},
 	}
 	for _, test := range tests {
 		t.Run(test.name, func(t *testing.T) {
-			body, status, err := pods.New(pods.Options{}).Ready(t.Context(), serve(t, test.pod))
-			if err != nil || body != test.body || status != test.status {
-				t.Errorf("got %d %.40q (%d bytes), %v, want %d %.40q (%d bytes)", status, body, len(body), err, test.status, test.body, len(test.body))
+			got, err := pods.New(pods.Options{}).Failing(t.Context(), serve(t, test.pod))
+			if test.err == "" && (err != nil || !slices.Equal(got, test.want)) {
+				t.Errorf("got %q, %v, want %q", got, err, test.want)
+			}
+			if test.err != "" && (err == nil || !strings.Contains(err.Error(), test.err)) {
+				t.Errorf("got %q, %v, want an error with %q", got, err, test.err)
 			}
 		})
 	}
-	if _, _, err := pods.New(pods.Options{Timeout: 100 * time.Millisecond}).Ready(t.Context(), serve(t, hang)); err == nil {
+	if _, err := pods.New(pods.Options{Timeout: 100 * time.Millisecond}).Failing(t.Context(), serve(t, hang)); err == nil {
 		t.Error("a pod that hangs: got no error")
+	}
+}
+
+// TestFailingOfTheServer reads what chatd serves.
+func TestFailingOfTheServer(t *testing.T) {
+	report := readiness.Judge(false, []readiness.Check{{Name: "kafka", Err: errors.New("no route")}, {Name: "cassandra", Tolerated: true}})
+	addr := serve(t, readiness.Handler(func() readiness.Report { return report }).ServeHTTP)
+	if got, err := pods.New(pods.Options{}).Failing(t.Context(), addr); err != nil || !slices.Equal(got, []string{"kafka"}) {
+		t.Errorf("got %q, %v, want kafka", got, err)
 	}
 }
 
@@ -221,8 +239,8 @@ func TestNoConnectionIsKept(t *testing.T) {
 		if _, err := reader.Gauge(t.Context(), addr, gauge); err == nil {
 			t.Error("got no error")
 		}
-		if _, _, err := reader.Ready(t.Context(), addr); err != nil {
-			t.Error(err)
+		if _, err := reader.Failing(t.Context(), addr); err == nil {
+			t.Error("got no error")
 		}
 	}
 	for deadline := time.Now().Add(10 * time.Second); closed.Load() < opened.Load() || opened.Load() < 6; time.Sleep(time.Millisecond) {
