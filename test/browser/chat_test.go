@@ -8,11 +8,12 @@ import (
 
 const password = "correct horse battery"
 
+// TestTwoPeopleChatInASession runs on any site, also on that of a cluster.
 func TestTwoPeopleChatInASession(t *testing.T) {
-	site := startServer(t)
+	site, word := someServer(t)
 	browser := startBrowser(t)
-	amir := newVisitor(t, browser, site, "amir")
-	bea := newVisitor(t, browser, site, "bea")
+	amir := newVisitor(t, browser, site, "amir"+word)
+	bea := newVisitor(t, browser, site, "bea"+word)
 	amir.signUp(password, "Amir")
 	bea.signUp(password, "Bea")
 
@@ -21,8 +22,8 @@ func TestTwoPeopleChatInASession(t *testing.T) {
 	amir.hears("anyone here?")
 
 	bea.joinSession(uri)
-	amir.seesNotice("bea joined")
-	amir.seesPerson("bea")
+	amir.seesNotice(bea.name + " joined")
+	amir.seesPerson(bea.name)
 	bea.hears("anyone here?") // from the history
 
 	bea.say("<b>me</b> & you")
@@ -36,7 +37,7 @@ func TestTwoPeopleChatInASession(t *testing.T) {
 	for _, text := range []string{"anyone here?", "<b>me</b> & you", "good"} {
 		amir.hears(text)
 	}
-	amir.seesPerson("amir")
+	amir.seesPerson(amir.name)
 	amir.say("still here")
 	bea.hears("still here")
 }

@@ -2,7 +2,9 @@ package browser_test
 
 import (
 	"os"
+	"strconv"
 	"testing"
+	"time"
 
 	"github.com/chatcluster/chatcluster/test/chatdtest"
 )
@@ -16,6 +18,16 @@ func TestMain(m *testing.M) {
 	code := m.Run()
 	chatdtest.RemoveBinaries()
 	os.Exit(code)
+}
+
+// someServer is the site that CHAT_SITE names, else a server of its own, and a word for
+// names that nobody has there.
+func someServer(t *testing.T) (site, word string) {
+	t.Helper()
+	if site := os.Getenv("CHAT_SITE"); site != "" {
+		return site, strconv.FormatInt(time.Now().UnixMilli(), 36)
+	}
+	return startServer(t), ""
 }
 
 // startServer runs the whole server, with one administrator, and returns its

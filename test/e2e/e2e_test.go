@@ -51,6 +51,8 @@ type step struct {
 var steps = []step{
 	{"install", (*suite).install},
 	{"wire contracts", (*suite).wireContracts},
+	{"pages", (*suite).pages},
+	{"Prometheus", (*suite).scrape},
 	{"load", (*suite).startLoad},
 	{"rolling update", (*suite).rollingUpdate},
 	{"gateways up and down", (*suite).scaleGateways},

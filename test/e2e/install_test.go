@@ -99,3 +99,9 @@ func (s *suite) wireContracts(t *testing.T) {
 		wire.Rooms(t, s.server, root)
 	})
 }
+
+// pages has two people chat in a browser, on the cluster's own pages.
+func (s *suite) pages(t *testing.T) {
+	t.Setenv("CHAT_SITE", "http://"+s.server.API)
+	t.Log(run(t, "go", "test", "../browser", "-run", "TestTwoPeopleChatInASession", "-count=1", "-v"))
+}

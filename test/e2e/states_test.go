@@ -53,10 +53,11 @@ func (s *suite) pause(t *testing.T) {
 	s.ready(t)
 }
 
-// monitoring brings the CRDs of the Prometheus operator, and takes them away
-// again: the objects appear without a restart of the operator, and nothing is
-// amiss without them.
+// monitoring brings the CRDs of the Prometheus and the Grafana operator, and takes
+// them away again: the objects appear without a restart of the operator, are what
+// a real Prometheus takes, and nothing is amiss without them.
 func (s *suite) monitoring(t *testing.T) {
+	const kinds = "podmonitors,prometheusrules,grafanadashboards"
 	if out, err := try(t.Context(), "", "kubectl", "-n", namespace, "get", "podmonitors"); err == nil {
 		t.Fatalf("the CRDs are there already: %s", out)
 	}
@@ -68,16 +69,19 @@ func (s *suite) monitoring(t *testing.T) {
 		}
 	})
 	run(t, "kubectl", "wait", "--for=condition=Established", "--timeout=60s", "-f", "testdata/monitoring-crds.yaml")
-	eventually(t, patience, "a PodMonitor and a PrometheusRule are there", func(ctx context.Context) error {
-		out, err := try(ctx, "", "kubectl", "-n", namespace, "get", "podmonitors,prometheusrules", "-o", "name")
-		if err == nil && len(strings.Fields(out)) < 2 {
+	eventually(t, patience, "an object of each kind is there", func(ctx context.Context) error {
+		out, err := try(ctx, "", "kubectl", "-n", namespace, "get", kinds, "-o", "name")
+		if err == nil && len(strings.Fields(out)) < 3 {
 			err = fmt.Errorf("there are only %q", out)
 		}
 		return err
 	})
+	rules := run(t, "kubectl", "-n", namespace, "get", "prometheusrule", cluster, "-o", "jsonpath={.spec}")
+	dashboard := run(t, "kubectl", "-n", namespace, "get", "grafanadashboard", cluster, "-o", "jsonpath={.spec.json}")
 	run(t, "kubectl", "delete", "--timeout=60s", "-f", "testdata/monitoring-crds.yaml")
 	s.patch(t, `{"spec":{"logging":{"format":"text"}}}`)
 	s.ready(t)
+	s.judge(t, rules, dashboard)
 }
 
 // clean runs the cleaner now. What it reports as deleted cannot be read.
