@@ -73,6 +73,7 @@ func awaitCluster(ctx context.Context, c config.Config, logger *slog.Logger, l l
 }
 
 func (k *cluster) close() error {
+	k.store.Close()
 	err := k.kafka.Close()
 	k.cassandra.Close()
 	return err

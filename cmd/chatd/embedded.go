@@ -51,7 +51,10 @@ func openEmbedded(c config.Config, logger *slog.Logger) (*embedded, error) {
 }
 
 // close closes the log last: the store is a view of it.
-func (e *embedded) close() error { return errors.Join(e.disk.Close(), e.segments.Close()) }
+func (e *embedded) close() error {
+	e.store.Close()
+	return errors.Join(e.disk.Close(), e.segments.Close())
+}
 
 const (
 	// upkeepInterval is how often the log is trimmed.

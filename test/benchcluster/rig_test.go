@@ -78,6 +78,7 @@ func newRig(b *testing.B) *rig {
 	disk := openStore(b, cassandra.Options{Hosts: r.hosts, Keyspace: r.keyspace, Logger: logger})
 	log := openLog(b, kafka.Options{Brokers: r.brokers, TopicPrefix: r.keyspace, Epochs: disk, Logger: logger})
 	r.store = cached.New(disk, cached.Options{Entries: 1000, Fresh: time.Second, Stale: time.Minute, Now: time.Now})
+	b.Cleanup(r.store.Close)
 	publisher := chat.NewPublisher(log)
 	accounts := chat.NewAccounts(r.store, publisher, chat.AccountsOptions{TokenTTL: 24 * time.Hour, Now: time.Now})
 	limits := chat.Limits{MessageBytes: 64 << 10, MinTTL: time.Minute, MaxTTL: retention}

@@ -16,9 +16,12 @@ type cache[K comparable, V any] struct {
 	fresh, stale time.Duration
 	now          func() time.Time
 	outage       *outage
+	background   *background
 
 	mu      sync.Mutex // guards the rest
 	entries *lru.LRU[K, entry[V]]
+	// ahead are the keys that are being looked up before their entry is too old.
+	ahead map[K]bool
 	// forgets counts the changes. An answer that was asked for before a change
 	// and arrives after it may be the old one: it is not kept.
 	forgets uint64
@@ -29,23 +32,35 @@ type entry[V any] struct {
 	loaded time.Time
 }
 
-func newCache[K comparable, V any](o Options, down *outage) *cache[K, V] {
+// loader asks the store for the value of a key.
+type loader[V any] func(context.Context) (V, error)
+
+func newCache[K comparable, V any](o Options, down *outage, b *background) *cache[K, V] {
 	// The only error is a size that is not positive.
 	entries, _ := lru.NewLRU[K, entry[V]](max(o.Entries, 1), nil)
-	return &cache[K, V]{fresh: o.Fresh, stale: o.Stale, now: o.Now, outage: down, entries: entries}
+	return &cache[K, V]{fresh: o.Fresh, stale: o.Stale, now: o.Now, outage: down, background: b, entries: entries, ahead: map[K]bool{}}
 }
 
-// get answers from memory, or else by load.
-func (c *cache[K, V]) get(ctx context.Context, key K, load func(context.Context) (V, error)) (V, error) {
+// get answers from memory, or else by load. What is asked for often is looked up
+// in the background before it is too old, so that nobody waits for it.
+func (c *cache[K, V]) get(ctx context.Context, key K, load loader[V]) (V, error) {
 	now := c.now()
 	c.mu.Lock()
 	known, ok := c.entries.Get(key)
+	age := now.Sub(known.loaded)
+	refresh := ok && age < c.fresh && age >= c.fresh-c.fresh/4 && !c.ahead[key]
+	if refresh {
+		c.ahead[key] = true
+	}
 	forgets := c.forgets
 	c.mu.Unlock()
-	if ok && now.Sub(known.loaded) < c.fresh {
+	if refresh {
+		c.refresh(key, load)
+	}
+	if ok && age < c.fresh {
 		return known.value, nil
 	}
-	usable := ok && now.Sub(known.loaded) < c.stale
+	usable := ok && age < c.stale
 	if usable {
 		if c.outage.spares(now) {
 			return known.value, nil
@@ -54,6 +69,16 @@ func (c *cache[K, V]) get(ctx context.Context, key K, load func(context.Context)
 		ctx, cancel = context.WithTimeout(ctx, patience)
 		defer cancel()
 	}
+	value, err := c.load(ctx, key, load, now, forgets)
+	if usable && errors.Is(err, chat.ErrUnavailable) {
+		return known.value, nil
+	}
+	return value, err
+}
+
+// load asks the store, and keeps the answer unless something has changed since
+// the forgets were counted.
+func (c *cache[K, V]) load(ctx context.Context, key K, load loader[V], now time.Time, forgets uint64) (V, error) {
 	value, err := load(ctx)
 	c.outage.learn(c.now(), err)
 	switch {
@@ -65,10 +90,25 @@ func (c *cache[K, V]) get(ctx context.Context, key K, load func(context.Context)
 		c.mu.Unlock()
 	case errors.Is(err, chat.ErrNotFound):
 		c.forget(key)
-	case usable && errors.Is(err, chat.ErrUnavailable):
-		return known.value, nil
 	}
 	return value, err
+}
+
+// refresh looks the key up in the background.
+func (c *cache[K, V]) refresh(key K, load loader[V]) {
+	c.background.run(func(ctx context.Context) {
+		now := c.now()
+		if !c.outage.spares(now) {
+			c.mu.Lock()
+			forgets := c.forgets
+			c.mu.Unlock()
+			// An entry that could not be refreshed is looked up when it is too old.
+			_, _ = c.load(ctx, key, load, now, forgets)
+		}
+		c.mu.Lock()
+		delete(c.ahead, key)
+		c.mu.Unlock()
+	})
 }
 
 func (c *cache[K, V]) forget(key K) {

@@ -3,7 +3,9 @@
 //
 // What is written through it is seen at once. What another process writes is
 // seen when Changed is told of it, or when an entry is older than
-// Options.Fresh. While the store is unavailable or does not answer within a
+// Options.Fresh. An entry that is asked for shortly before that is looked up
+// again in the background, so that what is used all the time is always there.
+// While the store is unavailable or does not answer within a
 // second, entries serve for Options.Stale, so that those who were there can go
 // on; the cutoff is asked for with the same patience, for history that the log
 // can answer then. It is safe for concurrent use and has no goroutines.
@@ -43,6 +45,7 @@ type Store struct {
 	roomsByURI  *cache[string, chat.Room]
 	roomsByID   *cache[int64, chat.Room]
 	memberships *cache[memberKey, chat.Member]
+	background  *background
 	now         func() time.Time
 	// cutoffs is about the cutoff alone: without it no history can be read from
 	// the store, whatever else fails or does not.
@@ -51,18 +54,22 @@ type Store struct {
 
 // New returns a cache of the store.
 func New(store chat.Store, o Options) *Store {
-	down := &outage{}
+	down, b := &outage{}, newBackground()
 	return &Store{
 		Store:       store,
-		tokens:      newCache[chat.TokenHash, chat.Token](o, down),
-		users:       newCache[int64, chat.User](o, down),
-		roomsByURI:  newCache[string, chat.Room](o, down),
-		roomsByID:   newCache[int64, chat.Room](o, down),
-		memberships: newCache[memberKey, chat.Member](o, down),
+		tokens:      newCache[chat.TokenHash, chat.Token](o, down, b),
+		users:       newCache[int64, chat.User](o, down, b),
+		roomsByURI:  newCache[string, chat.Room](o, down, b),
+		roomsByID:   newCache[int64, chat.Room](o, down, b),
+		memberships: newCache[memberKey, chat.Member](o, down, b),
+		background:  b,
 		now:         o.Now,
 		cutoffs:     &outage{},
 	}
 }
+
+// Close ends the look-ups in the background. It does not close the store below.
+func (s *Store) Close() { s.background.close() }
 
 // Changed forgets what an event says has changed, in whichever process: with it
 // an entry is no staler than the event is late.

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"sync"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -40,6 +41,7 @@ func TestConformance(t *testing.T) {
 // to fail.
 type backend struct {
 	chat.Store
+	mu    sync.Mutex // guards the rest where look-ups run in the background
 	user  chat.User
 	err   error
 	loads int
@@ -49,19 +51,30 @@ type backend struct {
 }
 
 func (b *backend) UserByID(ctx context.Context, _ int64) (chat.User, error) {
+	b.mu.Lock()
 	b.loads++
-	if b.hangs {
+	hangs, user, err, during := b.hangs, b.user, b.err, b.during
+	b.mu.Unlock()
+	if hangs {
 		<-ctx.Done()
 		return chat.User{}, fmt.Errorf("%w: %w", chat.ErrUnavailable, ctx.Err())
 	}
-	user, err := b.user, b.err
-	if b.during != nil {
-		b.during()
+	if during != nil {
+		during()
 	}
 	return user, err
 }
 
+// set changes the backend while look-ups may run.
+func (b *backend) set(change func(*backend)) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	change(b)
+}
+
 func (b *backend) UpdateUser(_ context.Context, _ int64, c chat.UserChange) (chat.User, error) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
 	c.Apply(&b.user)
 	return b.user, nil
 }
@@ -81,9 +94,9 @@ func TestFreshAndStale(t *testing.T) {
 		want  error
 		loads int
 	}{
-		{"fresh", 900 * time.Millisecond, nil, nil, 1},
+		{"fresh", 700 * time.Millisecond, nil, nil, 1},
 		{"older", time.Second, nil, nil, 2},
-		{"fresh while the store is down", 900 * time.Millisecond, chat.ErrUnavailable, nil, 1},
+		{"fresh while the store is down", 700 * time.Millisecond, chat.ErrUnavailable, nil, 1},
 		{"older while the store is down", 50 * time.Second, chat.ErrUnavailable, nil, 2},
 		{"too old while the store is down", time.Minute, chat.ErrUnavailable, chat.ErrUnavailable, 2},
 		{"older and gone", time.Second, chat.ErrNotFound, chat.ErrNotFound, 2},
@@ -104,6 +117,79 @@ func TestFreshAndStale(t *testing.T) {
 			}
 		})
 	}
+}
+
+// What is asked for all the time is looked up in the background: nobody waits for
+// the store, and no answer is older than a second.
+func TestRefreshAhead(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		const takes = 50 * time.Millisecond
+		b := &backend{user: chat.User{Profile: chat.Profile{ID: 1}}}
+		b.during = func() { time.Sleep(takes) }
+		s := cached.New(b, cached.Options{Entries: 10, Fresh: time.Second, Stale: time.Minute, Now: time.Now})
+		if _, err := s.UserByID(t.Context(), 1); err != nil {
+			t.Fatal(err)
+		}
+		changed := time.Now()
+		b.set(func(b *backend) { b.user.FirstName = "Amir" })
+		for range 1000 {
+			began := time.Now()
+			user, err := s.UserByID(t.Context(), 1)
+			if err != nil || time.Since(began) > 0 {
+				t.Fatalf("a look-up took %v, %v, want none to wait", time.Since(began), err)
+			}
+			if age := began.Sub(changed); user.FirstName == "" && age >= time.Second {
+				t.Fatalf("an answer is %v old", age)
+			}
+			time.Sleep(10 * time.Millisecond)
+		}
+		s.Close()
+		if b.loads < 10 || b.loads > 14 {
+			t.Errorf("%d look-ups in 10 s, want one each 750 ms", b.loads)
+		}
+	})
+}
+
+// A refresh that overlaps a change must not leave the old answer behind, and one
+// that is under way ends with Close.
+func TestRefreshEnds(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		b := &backend{user: chat.User{Profile: chat.Profile{ID: 1, Username: "amir"}}}
+		s := cached.New(b, cached.Options{Entries: 10, Fresh: time.Second, Stale: time.Minute, Now: time.Now})
+		lookUp := func() chat.User {
+			t.Helper()
+			user, err := s.UserByID(t.Context(), 1)
+			if err != nil {
+				t.Error(err)
+			}
+			return user
+		}
+		lookUp()
+		time.Sleep(800 * time.Millisecond)
+		b.set(func(b *backend) { b.during = func() { time.Sleep(100 * time.Millisecond) } })
+		lookUp() // begins a refresh, which will bring the old name
+		time.Sleep(50 * time.Millisecond)
+		b.set(func(b *backend) { b.during = nil })
+		name := "Amir"
+		if _, err := s.UpdateUser(t.Context(), 1, chat.UserChange{FirstName: &name}); err != nil {
+			t.Fatal(err)
+		}
+		time.Sleep(100 * time.Millisecond)
+		if got := lookUp().FirstName; got != name {
+			t.Errorf("got the name %q, want the changed %q", got, name)
+		}
+
+		time.Sleep(800 * time.Millisecond)
+		b.set(func(b *backend) { b.hangs = true })
+		lookUp()
+		synctest.Wait()
+		began := time.Now()
+		s.Close()
+		if took := time.Since(began); took > 0 {
+			t.Errorf("Close took %v, want the refresh to end at once", took)
+		}
+		lookUp() // begins none
+	})
 }
 
 // A store that hangs holds up one call a second, for a second, and nobody who

@@ -1,0 +1,45 @@
+package cached
+
+import (
+	"context"
+	"sync"
+)
+
+// background owns the look-ups that nobody waits for.
+type background struct {
+	ctx    context.Context
+	cancel context.CancelFunc
+	work   sync.WaitGroup
+
+	mu     sync.Mutex // guards closed
+	closed bool
+}
+
+func newBackground() *background {
+	b := &background{}
+	b.ctx, b.cancel = context.WithCancel(context.Background())
+	return b
+}
+
+// run runs f in a goroutine, with little patience; after close, in none.
+func (b *background) run(f func(context.Context)) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	if b.closed {
+		return
+	}
+	b.work.Go(func() {
+		ctx, cancel := context.WithTimeout(b.ctx, patience)
+		defer cancel()
+		f(ctx)
+	})
+}
+
+// close ends what runs, and waits for it.
+func (b *background) close() {
+	b.mu.Lock()
+	b.closed = true
+	b.mu.Unlock()
+	b.cancel()
+	b.work.Wait()
+}
