@@ -24,6 +24,9 @@ const (
 	cacheFresh = time.Second
 	// cacheStale is how long a replica goes on while Cassandra is down.
 	cacheStale = 15 * time.Minute
+	// archiveLinger is how long messages wait in Kafka to be archived together,
+	// see ADR 0010: until then readers find them there.
+	archiveLinger = 200 * time.Millisecond
 )
 
 // cluster is a core over Kafka and Cassandra.
@@ -35,7 +38,9 @@ type cluster struct {
 
 // openCluster connects to both. What is wrong with either is reported at once,
 // as a *backendError.
-func openCluster(ctx context.Context, c config.Config, logger *slog.Logger) (*cluster, error) {
+//
+// fetchLinger is that of kafka.Options.
+func openCluster(ctx context.Context, c config.Config, fetchLinger time.Duration, logger *slog.Logger) (*cluster, error) {
 	logOptions, storeOptions, err := connect.Options(c, processName(), logger)
 	if err != nil {
 		return nil, err
@@ -44,7 +49,7 @@ func openCluster(ctx context.Context, c config.Config, logger *slog.Logger) (*cl
 	if err != nil {
 		return nil, &backendError{"cassandra", err}
 	}
-	logOptions.Epochs = store
+	logOptions.Epochs, logOptions.FetchLinger = store, fetchLinger
 	log, err := kafka.Open(ctx, logOptions)
 	if err != nil {
 		store.Close()
@@ -61,12 +66,12 @@ func openCluster(ctx context.Context, c config.Config, logger *slog.Logger) (*cl
 
 // awaitCluster is openCluster for what can wait. Meanwhile the probes are
 // answered at the listeners.
-func awaitCluster(ctx context.Context, c config.Config, logger *slog.Logger, l listeners) (k *cluster, err error) {
+func awaitCluster(ctx context.Context, c config.Config, fetchLinger time.Duration, logger *slog.Logger, l listeners) (k *cluster, err error) {
 	probes := newStarting()
 	stop := probes.serve(l, logger)
 	defer stop()
 	err = awaitBackends(ctx, func(ctx context.Context) (err error) {
-		k, err = openCluster(ctx, c, logger)
+		k, err = openCluster(ctx, c, fetchLinger, logger)
 		return err
 	}, logger, func(what string) { probes.lacks.Store(what) })
 	return k, err

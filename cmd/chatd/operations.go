@@ -39,7 +39,7 @@ func (k *core) CreateSuperuser(ctx context.Context, n chat.NewUser) (chat.User, 
 func withOperations(ctx context.Context, c config.Config, s streams, f func(context.Context, control.Operations) error) error {
 	logger := newLogger(c, s.err)
 	if c.Cluster() {
-		k, err := openCluster(ctx, c, logger)
+		k, err := openCluster(ctx, c, 0, logger)
 		if err != nil {
 			return err
 		}

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"net/http"
+	"time"
 
 	"github.com/chatcluster/chatcluster/internal/config"
 	"github.com/chatcluster/chatcluster/internal/lifecycle"
@@ -48,12 +49,12 @@ func runMigrate(ctx context.Context, c config.Config, s streams) error {
 
 // runRole opens the role's listeners and the cluster, waiting for its backends,
 // and runs the role's parts until ctx ends.
-func runRole(ctx context.Context, c config.Config, s streams, role func(*cluster, listeners, func()) [][]lifecycle.Part) error {
+func runRole(ctx context.Context, c config.Config, s streams, fetchLinger time.Duration, role func(*cluster, listeners, func()) [][]lifecycle.Part) error {
 	l, err := listen(c)
 	if err != nil {
 		return err
 	}
-	k, err := awaitCluster(ctx, c, newLogger(c, s.err), l)
+	k, err := awaitCluster(ctx, c, fetchLinger, newLogger(c, s.err), l)
 	switch {
 	case ctx.Err() != nil && k == nil:
 		return l.close() // told to stop while it waited
@@ -69,14 +70,14 @@ func runRole(ctx context.Context, c config.Config, s streams, role func(*cluster
 // runAPI serves /chat/stream/ too, which is on the page's own host.
 func runAPI(ctx context.Context, c config.Config, s streams) error {
 	c.GatewayAddr = ""
-	return runRole(ctx, c, s, func(k *cluster, l listeners, ready func()) [][]lifecycle.Part {
+	return runRole(ctx, c, s, 0, func(k *cluster, l listeners, ready func()) [][]lifecycle.Part {
 		return k.frontStages(l, ready, func(f *frontends) lifecycle.Part { return k.serve("api", l.api, f.front()) })
 	})
 }
 
 func runGateway(ctx context.Context, c config.Config, s streams) error {
 	c.APIAddr = ""
-	return runRole(ctx, c, s, func(k *cluster, l listeners, ready func()) [][]lifecycle.Part {
+	return runRole(ctx, c, s, 0, func(k *cluster, l listeners, ready func()) [][]lifecycle.Part {
 		return k.frontStages(l, ready, func(f *frontends) lifecycle.Part { return k.serve("gateway address", l.gateway, f.delivery()) })
 	})
 }
@@ -91,7 +92,7 @@ func (k *cluster) frontStages(l listeners, ready func(), entrance func(*frontend
 
 func runArchive(ctx context.Context, c config.Config, s streams) error {
 	c.APIAddr, c.GatewayAddr = "", ""
-	return runRole(ctx, c, s, func(k *cluster, l listeners, ready func()) [][]lifecycle.Part {
+	return runRole(ctx, c, s, archiveLinger, func(k *cluster, l listeners, ready func()) [][]lifecycle.Part {
 		ready()
 		watch := k.watchBackends(false)
 		archiver := lifecycle.Part{Name: "archiver", Run: func(ctx context.Context) error {

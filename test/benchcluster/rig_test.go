@@ -30,7 +30,7 @@ import (
 
 var (
 	window  = flag.Duration("window", time.Second, "how long each turn of a measurement takes")
-	backlog = flag.Int("backlog", 30_000, "messages that the archiver has to move in each turn")
+	backlog = flag.Int("backlog", 200_000, "messages that the archiver has to move in each turn")
 	sockets = flag.Int("sockets", 2000, "sockets of the gateway that is killed")
 )
 
@@ -49,6 +49,8 @@ const (
 	rounds     = 3
 	partitions = 8
 	retention  = 48 * time.Hour
+	// fetchLinger is what chatd archive has; nobody else follows the log here.
+	fetchLinger = 200 * time.Millisecond
 )
 
 // text is a message of the size that chat messages have.
@@ -76,7 +78,9 @@ func newRig(b *testing.B) *rig {
 	r := &rig{brokers: backends.Kafka(b), hosts: backends.Cassandra(b), keyspace: unique()}
 	logger := slog.New(slog.DiscardHandler)
 	disk := openStore(b, cassandra.Options{Hosts: r.hosts, Keyspace: r.keyspace, Logger: logger})
-	log := openLog(b, kafka.Options{Brokers: r.brokers, TopicPrefix: r.keyspace, Epochs: disk, Logger: logger})
+	log := openLog(b, kafka.Options{
+		Brokers: r.brokers, TopicPrefix: r.keyspace, Epochs: disk, Logger: logger, FetchLinger: fetchLinger,
+	})
 	r.store = cached.New(disk, cached.Options{Entries: 1000, Fresh: time.Second, Stale: time.Minute, Now: time.Now})
 	b.Cleanup(r.store.Close)
 	publisher := chat.NewPublisher(log)

@@ -23,6 +23,8 @@ const (
 	// fetchBytes bounds an answer, and partitionBytes what it has of one
 	// partition. The first batch comes whatever its size.
 	fetchBytes, partitionBytes = 8 << 20, 1 << 20
+	// lingerBytes ends a linger.
+	lingerBytes = 64 << 10
 )
 
 // feed fetches one topic's partitions from one broker. All is guarded by the
@@ -130,11 +132,14 @@ func (p *poller) next() ([]*sub, fetchRequest) {
 	if p.main {
 		p.mainBusy, p.mainLong = true, long
 	}
-	wait := shortWait
-	if long {
+	wait, enough := shortWait, int32(1)
+	switch linger := p.feeds.options.FetchLinger; {
+	case long && linger > 0:
+		wait, enough = min(linger, longWait), lingerBytes
+	case long:
 		wait = longWait
 	}
-	request := fetchRequest{maxWaitMillis: int32(wait.Milliseconds()), maxBytes: fetchBytes, topic: subs[0].topic.id}
+	request := fetchRequest{maxWaitMillis: int32(wait.Milliseconds()), minBytes: enough, maxBytes: fetchBytes, topic: subs[0].topic.id}
 	n := 0
 	for _, s := range subs {
 		if s.topic.id != request.topic {

@@ -183,10 +183,11 @@ func decodeTopicKey(d *decoder, byID bool) topicKey {
 }
 
 type fetchRequest struct {
-	maxWaitMillis int32
-	maxBytes      int32
-	topic         uuid
-	partitions    []fetchPartition
+	// The broker answers once it has minBytes, or after maxWaitMillis.
+	maxWaitMillis, minBytes int32
+	maxBytes                int32
+	topic                   uuid
+	partitions              []fetchPartition
 }
 
 type fetchPartition struct {
@@ -198,7 +199,7 @@ type fetchPartition struct {
 func encodeFetchRequest(e *encoder, r fetchRequest) {
 	e.int32(-1) // replica id
 	e.int32(r.maxWaitMillis)
-	e.int32(1) // min bytes
+	e.int32(r.minBytes)
 	e.int32(r.maxBytes)
 	e.int8(0)   // read uncommitted: nothing here is transactional
 	e.int32(0)  // no fetch session

@@ -67,6 +67,10 @@ type Options struct {
 	// TotalQueueBytes to all of them, 64 MiB. Beyond it Append answers
 	// ErrUnavailable.
 	QueueBytes, TotalQueueBytes int
+	// FetchLinger lets the broker collect what tails follow for so long, or
+	// until it has 64 KiB, before it answers: less work for all, for those who
+	// are in no hurry; 0. At most half a second.
+	FetchLinger time.Duration
 	// TailBytes is what a tail may hold that Next has not returned, 16 MiB;
 	// beyond it nothing is fetched for it. One fetch may exceed it.
 	TailBytes int

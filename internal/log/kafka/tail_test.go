@@ -39,6 +39,48 @@ func TestAddIsFetchedAtOnce(t *testing.T) {
 	}
 }
 
+// TestFetchLinger follows a partition to which a record is added every few
+// milliseconds: they come together, in order, and the last one does come.
+func TestFetchLinger(t *testing.T) {
+	const records = 40
+	o := options(t)
+	o.FetchLinger = 400 * time.Millisecond
+	l := newLog(t, o, 1)
+	ctx := testContext(t)
+	tail := l.Tail()
+	defer tail.Close()
+	tail.Add(partition(0), 0)
+	go func() {
+		for i := range records {
+			if _, _, err := l.Append(ctx, partition(0), "room", fmt.Append(nil, i)); err != nil {
+				t.Error(err)
+			}
+		}
+	}()
+	var got []string
+	answers := 0
+	for ; len(got) < records; answers++ {
+		batches, err := tail.Next(ctx)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, b := range batches {
+			for _, r := range b.Records {
+				got = append(got, string(r.Value))
+			}
+		}
+	}
+	for i, value := range got {
+		if want := fmt.Sprint(i); value != want {
+			t.Fatalf("record %d is %q, want %q", i, value, want)
+		}
+	}
+	// One by one they would be as many as there are records.
+	if answers > records/4 {
+		t.Errorf("%d records came in %d answers, want them together", records, answers)
+	}
+}
+
 // TestSlowTail does not call Next for long: that bounds what is fetched for its
 // tail, and does not hold up another one.
 func TestSlowTail(t *testing.T) {
