@@ -4,11 +4,14 @@
 // What is written through it is seen at once. What another process writes is
 // seen when Changed is told of it, or when an entry is older than
 // Options.Fresh. An entry that is asked for shortly before that is looked up
-// again in the background, so that what is used all the time is always there.
-// While the store is unavailable or does not answer within a
-// second, entries serve for Options.Stale, so that those who were there can go
-// on; the cutoff is asked for with the same patience, for history that the log
-// can answer then. It is safe for concurrent use and has no goroutines.
+// again in the background, so that nobody waits for what is used all the time.
+//
+// While the store is unavailable or does not answer within a second, entries
+// serve for Options.Stale, so that those who were there can go on; the cutoff is
+// asked for with the same patience, for history that the log can answer then.
+//
+// It is safe for concurrent use. Its goroutines end within a second each, and
+// all with Close.
 package cached
 
 import (
