@@ -115,11 +115,40 @@ func (p place) images(t *testing.T) (version string) {
 	setenv(t, "VERSION", version)
 	setenv(t, "IMAGE_PLATFORMS", "linux/"+runtime.GOARCH)
 	run(t, "../../config/images/build")
-	// What an upgrade of the operator changes to.
-	run(t, "docker", "tag", operatorImage+":"+version, operatorImage+":"+next(version))
+	buildNextOperator(t, next(version))
 	run(t, "kind", "load", "docker-image", "--name", p.kind, chatdImage+":"+version, operatorImage+":"+version, operatorImage+":"+next(version))
 	return version
 }
 
 // next is the version that the operator is upgraded to.
 func next(version string) string { return version + "-next" }
+
+// buildNextOperator builds an operator that writes pods otherwise: their liveness
+// probe has another period.
+func buildNextOperator(t *testing.T, version string) {
+	t.Helper()
+	const before, after = `get("/livez").WithPeriodSeconds(10)`, `get("/livez").WithPeriodSeconds(11)`
+	file, err := filepath.Abs("../../operator/internal/resources/pod.go")
+	if err != nil {
+		t.Fatal(err)
+	}
+	source, err := os.ReadFile(file)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if !strings.Contains(string(source), before) {
+		t.Fatalf("%s has no %s any more", file, before)
+	}
+	dir := t.TempDir()
+	changed, overlay := filepath.Join(dir, "pod.go"), filepath.Join(dir, "overlay.json")
+	replace, err := json.Marshal(map[string]any{"Replace": map[string]string{file: changed}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	for name, content := range map[string]string{changed: strings.Replace(string(source), before, after, 1), overlay: string(replace)} {
+		if err := os.WriteFile(name, []byte(content), 0o644); err != nil {
+			t.Fatal(err)
+		}
+	}
+	run(t, "env", "VERSION="+version, "GOFLAGS="+os.Getenv("GOFLAGS")+" -overlay="+overlay, "../../config/images/build", "chat-operator")
+}
