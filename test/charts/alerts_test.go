@@ -7,6 +7,7 @@ import (
 	"os/exec"
 	"path/filepath"
 	"slices"
+	"strings"
 	"testing"
 
 	"gopkg.in/yaml.v3"
@@ -15,11 +16,23 @@ import (
 // alertCases is when each alert fires.
 const alertCases = "testdata/alerts.yml"
 
-func TestAlerts(t *testing.T) {
-	promtool := os.Getenv("PROMTOOL")
-	if promtool == "" {
+// promtool runs Prometheus' checks.
+func promtool(t *testing.T, args ...string) {
+	t.Helper()
+	program := os.Getenv("PROMTOOL")
+	if program == "" {
 		t.Fatal("this test needs promtool; run: make charts")
 	}
+	if out, err := exec.Command(program, args...).CombinedOutput(); err != nil {
+		t.Errorf("promtool %s: %v\n%s", strings.Join(args, " "), err, out)
+	}
+}
+
+func TestScrapeConfiguration(t *testing.T) {
+	promtool(t, "check", "config", "../../config/prometheus/prometheus.yml")
+}
+
+func TestAlerts(t *testing.T) {
 	golden, err := os.ReadFile("../../operator/internal/resources/testdata/full.yaml")
 	if err != nil {
 		t.Fatal(err)
@@ -39,14 +52,8 @@ func TestAlerts(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	for _, args := range [][]string{
-		{"check", "rules", filepath.Join(dir, "rules.yml")},
-		{"test", "rules", filepath.Join(dir, "alerts.yml")},
-	} {
-		if out, err := exec.Command(promtool, args...).CombinedOutput(); err != nil {
-			t.Errorf("promtool %s %s: %v\n%s", args[0], args[1], err, out)
-		}
-	}
+	promtool(t, "check", "rules", filepath.Join(dir, "rules.yml"))
+	promtool(t, "test", "rules", filepath.Join(dir, "alerts.yml"))
 	checkAllFire(t, rules, cases)
 }
 
