@@ -24,9 +24,6 @@ const (
 	cacheFresh = time.Second
 	// cacheStale is how long a replica goes on while Cassandra is down.
 	cacheStale = 15 * time.Minute
-	// archiveLinger is how long messages wait in Kafka to be archived together,
-	// see ADR 0010: until then readers find them there.
-	archiveLinger = 200 * time.Millisecond
 )
 
 // cluster is a core over Kafka and Cassandra.

@@ -7,6 +7,7 @@ import (
 	"net/http"
 	"time"
 
+	"github.com/chatcluster/chatcluster/internal/archive"
 	"github.com/chatcluster/chatcluster/internal/config"
 	"github.com/chatcluster/chatcluster/internal/lifecycle"
 	"github.com/chatcluster/chatcluster/internal/readiness"
@@ -92,7 +93,7 @@ func (k *cluster) frontStages(l listeners, ready func(), entrance func(*frontend
 
 func runArchive(ctx context.Context, c config.Config, s streams) error {
 	c.APIAddr, c.GatewayAddr = "", ""
-	return runRole(ctx, c, s, archiveLinger, func(k *cluster, l listeners, ready func()) [][]lifecycle.Part {
+	return runRole(ctx, c, s, archive.Linger, func(k *cluster, l listeners, ready func()) [][]lifecycle.Part {
 		ready()
 		watch := k.watchBackends(false)
 		archiver := lifecycle.Part{Name: "archiver", Run: func(ctx context.Context) error {

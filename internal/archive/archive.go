@@ -22,6 +22,10 @@ import (
 	"golang.org/x/sync/errgroup"
 )
 
+// Linger is how long messages wait in a log that can let them gather, to be
+// archived together, see ADR 0010: until then readers find them there.
+const Linger = 200 * time.Millisecond
+
 // Options are the settings of an Archiver.
 type Options struct {
 	Metrics *metrics.Metrics

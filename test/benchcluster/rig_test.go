@@ -49,8 +49,6 @@ const (
 	rounds     = 3
 	partitions = 8
 	retention  = 48 * time.Hour
-	// fetchLinger is what chatd archive has; nobody else follows the log here.
-	fetchLinger = 200 * time.Millisecond
 )
 
 // text is a message of the size that chat messages have.
@@ -79,7 +77,7 @@ func newRig(b *testing.B) *rig {
 	logger := slog.New(slog.DiscardHandler)
 	disk := openStore(b, cassandra.Options{Hosts: r.hosts, Keyspace: r.keyspace, Logger: logger})
 	log := openLog(b, kafka.Options{
-		Brokers: r.brokers, TopicPrefix: r.keyspace, Epochs: disk, Logger: logger, FetchLinger: fetchLinger,
+		Brokers: r.brokers, TopicPrefix: r.keyspace, Epochs: disk, Logger: logger, FetchLinger: archive.Linger,
 	})
 	r.store = cached.New(disk, cached.Options{Entries: 1000, Fresh: time.Second, Stale: time.Minute, Now: time.Now})
 	b.Cleanup(r.store.Close)
