@@ -10,9 +10,8 @@ type background struct {
 	ctx    context.Context
 	cancel context.CancelFunc
 	work   sync.WaitGroup
-
-	mu     sync.Mutex // guards closed
-	closed bool
+	// mu keeps what is run apart from the end of ctx, after which nothing is.
+	mu sync.Mutex
 }
 
 func newBackground() *background {
@@ -25,7 +24,7 @@ func newBackground() *background {
 func (b *background) run(f func(context.Context)) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	if b.closed {
+	if b.ctx.Err() != nil {
 		return
 	}
 	b.work.Go(func() {
@@ -38,8 +37,7 @@ func (b *background) run(f func(context.Context)) {
 // close ends what runs, and waits for it.
 func (b *background) close() {
 	b.mu.Lock()
-	b.closed = true
-	b.mu.Unlock()
 	b.cancel()
+	b.mu.Unlock()
 	b.work.Wait()
 }

@@ -20,8 +20,8 @@ type cache[K comparable, V any] struct {
 
 	mu      sync.Mutex // guards the rest
 	entries *lru.LRU[K, entry[V]]
-	// ahead are the keys that are being looked up before their entry is too old.
-	ahead map[K]bool
+	// refreshing are the keys that are being looked up in the background.
+	refreshing map[K]bool
 	// forgets counts the changes. An answer that was asked for before a change
 	// and arrives after it may be the old one: it is not kept.
 	forgets uint64
@@ -38,7 +38,7 @@ type loader[V any] func(context.Context) (V, error)
 func newCache[K comparable, V any](o Options, down *outage, b *background) *cache[K, V] {
 	// The only error is a size that is not positive.
 	entries, _ := lru.NewLRU[K, entry[V]](max(o.Entries, 1), nil)
-	return &cache[K, V]{fresh: o.Fresh, stale: o.Stale, now: o.Now, outage: down, background: b, entries: entries, ahead: map[K]bool{}}
+	return &cache[K, V]{fresh: o.Fresh, stale: o.Stale, now: o.Now, outage: down, background: b, entries: entries, refreshing: map[K]bool{}}
 }
 
 // get answers from memory, or else by load. What is asked for often is looked up
@@ -47,17 +47,12 @@ func (c *cache[K, V]) get(ctx context.Context, key K, load loader[V]) (V, error)
 	now := c.now()
 	c.mu.Lock()
 	known, ok := c.entries.Get(key)
-	age := now.Sub(known.loaded)
-	refresh := ok && age < c.fresh && age >= c.fresh-c.fresh/4 && !c.ahead[key]
-	if refresh {
-		c.ahead[key] = true
-	}
-	forgets := c.forgets
 	c.mu.Unlock()
-	if refresh {
-		c.refresh(key, load)
-	}
+	age := now.Sub(known.loaded)
 	if ok && age < c.fresh {
+		if age >= c.fresh-c.fresh/4 {
+			c.refresh(key, load)
+		}
 		return known.value, nil
 	}
 	usable := ok && age < c.stale
@@ -69,23 +64,26 @@ func (c *cache[K, V]) get(ctx context.Context, key K, load loader[V]) (V, error)
 		ctx, cancel = context.WithTimeout(ctx, patience)
 		defer cancel()
 	}
-	value, err := c.load(ctx, key, load, now, forgets)
+	value, err := c.load(ctx, key, load)
 	if usable && errors.Is(err, chat.ErrUnavailable) {
 		return known.value, nil
 	}
 	return value, err
 }
 
-// load asks the store, and keeps the answer unless something has changed since
-// the forgets were counted.
-func (c *cache[K, V]) load(ctx context.Context, key K, load loader[V], now time.Time, forgets uint64) (V, error) {
+// load asks the store, and keeps the answer unless something changes meanwhile.
+func (c *cache[K, V]) load(ctx context.Context, key K, load loader[V]) (V, error) {
+	asked := c.now()
+	c.mu.Lock()
+	forgets := c.forgets
+	c.mu.Unlock()
 	value, err := load(ctx)
 	c.outage.learn(c.now(), err)
 	switch {
 	case err == nil:
 		c.mu.Lock()
 		if c.forgets == forgets {
-			c.entries.Add(key, entry[V]{value, now})
+			c.entries.Add(key, entry[V]{value, asked})
 		}
 		c.mu.Unlock()
 	case errors.Is(err, chat.ErrNotFound):
@@ -94,19 +92,22 @@ func (c *cache[K, V]) load(ctx context.Context, key K, load loader[V], now time.
 	return value, err
 }
 
-// refresh looks the key up in the background.
+// refresh looks the key up in the background, unless that is under way.
 func (c *cache[K, V]) refresh(key K, load loader[V]) {
+	c.mu.Lock()
+	underWay := c.refreshing[key]
+	c.refreshing[key] = true
+	c.mu.Unlock()
+	if underWay {
+		return
+	}
 	c.background.run(func(ctx context.Context) {
-		now := c.now()
-		if !c.outage.spares(now) {
-			c.mu.Lock()
-			forgets := c.forgets
-			c.mu.Unlock()
-			// An entry that could not be refreshed is looked up when it is too old.
-			_, _ = c.load(ctx, key, load, now, forgets)
+		if !c.outage.spares(c.now()) {
+			// What could not be refreshed is looked up when it is too old.
+			_, _ = c.load(ctx, key, load)
 		}
 		c.mu.Lock()
-		delete(c.ahead, key)
+		delete(c.refreshing, key)
 		c.mu.Unlock()
 	})
 }
