@@ -59,6 +59,7 @@ var steps = []step{
 	{"archivers up and down", (*suite).scaleArchivers},
 	{"node drain", (*suite).drainNode},
 	{"operator upgrade", (*suite).upgradeOperator},
+	{"upgrade of the pods", (*suite).upgradePods},
 	{"secret rotation", (*suite).rotateSecret},
 	{"Kafka restart", (*suite).restartKafka},
 	{"Cassandra restart", (*suite).restartCassandra},

@@ -106,20 +106,23 @@ func (s *suite) drainNode(t *testing.T) {
 	}))
 }
 
-// upgradeOperator replaces the operator by one that writes pods otherwise. The pods
-// stay until somebody says that they may go; meanwhile the new operator acts.
+// upgradeOperator replaces the operator. The pods stay, and the new operator acts.
 func (s *suite) upgradeOperator(t *testing.T) {
+	s.replaceOperator(t, next(s.version))
+	if c := mustGet[v1alpha1.ChatCluster](t, "chatcluster", cluster); meta.IsStatusConditionTrue(c.Status.Conditions, v1alpha1.ConditionRequiresUpdate) {
+		t.Errorf("an operator that writes the same pods requires an update: %s", conditions(c))
+	}
+}
+
+// replaceOperator installs a version of the operator and has it act, and checks
+// that no pod is replaced.
+func (s *suite) replaceOperator(t *testing.T, version string) {
+	t.Helper()
 	before := uids(t, "")
-	var withheld *metav1.Condition
 	unnoticed(t, s.underLoad(t, func() {
-		s.installOperator(t, next(s.version))
-		s.await(t, "the new operator says that it would change the pods", func(c v1alpha1.ChatCluster) error {
-			withheld = meta.FindStatusCondition(c.Status.Conditions, v1alpha1.ConditionRequiresUpdate)
-			if withheld == nil || withheld.Status != metav1.ConditionTrue {
-				return fmt.Errorf("conditions: %s", conditions(c))
-			}
-			return nil
-		})
+		s.installOperator(t, version)
+		run(t, "kubectl", "-n", operatorNamespace, "rollout", "restart", "deployment")
+		run(t, "kubectl", "-n", operatorNamespace, "rollout", "status", "deployment", "--timeout="+patience.String())
 		run(t, "kubectl", "-n", namespace, "scale", "chatcluster/"+cluster, "--replicas=3")
 		podsOf(t, "gateway", 3)
 		s.ready(t)
@@ -130,13 +133,26 @@ func (s *suite) upgradeOperator(t *testing.T) {
 	run(t, "kubectl", "-n", namespace, "scale", "chatcluster/"+cluster, "--replicas=2")
 	podsOf(t, "gateway", 2)
 	s.ready(t)
+}
 
+// upgradePods replaces the operator by one that writes pods otherwise. The pods
+// stay until somebody says that they may go.
+func (s *suite) upgradePods(t *testing.T) {
+	s.replaceOperator(t, other(s.version))
+	var withheld *metav1.Condition
+	s.await(t, "the new operator says that it would change the pods", func(c v1alpha1.ChatCluster) error {
+		withheld = meta.FindStatusCondition(c.Status.Conditions, v1alpha1.ConditionRequiresUpdate)
+		if withheld == nil || withheld.Status != metav1.ConditionTrue {
+			return fmt.Errorf("conditions: %s", conditions(c))
+		}
+		return nil
+	})
 	_, rest, _ := strings.Cut(withheld.Message, v1alpha1.UpdateAnnotation+" to ")
 	revision, _, found := strings.Cut(rest, " ")
 	if !found {
 		t.Fatalf("the message %q does not say how to have it done", withheld.Message)
 	}
-	before = uids(t, "")
+	before := uids(t, "")
 	unnoticed(t, s.underLoad(t, func() {
 		run(t, "kubectl", "-n", namespace, "annotate", "chatcluster", cluster, v1alpha1.UpdateAnnotation+"="+revision)
 		// The annotation is no change of the spec, so Ready says nothing of it until

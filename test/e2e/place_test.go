@@ -11,6 +11,7 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/chatcluster/chatcluster/test/overlay"
 	corev1 "k8s.io/api/core/v1"
 )
 
@@ -115,40 +116,34 @@ func (p place) images(t *testing.T) (version string) {
 	setenv(t, "VERSION", version)
 	setenv(t, "IMAGE_PLATFORMS", "linux/"+runtime.GOARCH)
 	run(t, "../../config/images/build")
-	buildNextOperator(t, next(version))
-	run(t, "kind", "load", "docker-image", "--name", p.kind, chatdImage+":"+version, operatorImage+":"+version, operatorImage+":"+next(version))
+	// What upgrades of the operator change to.
+	run(t, "docker", "tag", operatorImage+":"+version, operatorImage+":"+next(version))
+	buildOtherOperator(t, other(version))
+	run(t, "kind", "load", "docker-image", "--name", p.kind, chatdImage+":"+version,
+		operatorImage+":"+version, operatorImage+":"+next(version), operatorImage+":"+other(version))
 	return version
 }
 
-// next is the version that the operator is upgraded to.
-func next(version string) string { return version + "-next" }
+// next is the version that the operator is upgraded to first, the same program;
+// other is the one after that, which writes pods otherwise.
+func next(version string) string  { return version + "-next" }
+func other(version string) string { return version + "-other" }
 
-// buildNextOperator builds an operator that writes pods otherwise: their liveness
-// probe has another period.
-func buildNextOperator(t *testing.T, version string) {
+// buildOtherOperator builds an operator whose pods have another period of the
+// liveness probe.
+func buildOtherOperator(t *testing.T, version string) {
 	t.Helper()
-	const before, after = `get("/livez").WithPeriodSeconds(10)`, `get("/livez").WithPeriodSeconds(11)`
 	file, err := filepath.Abs("../../operator/internal/resources/pod.go")
 	if err != nil {
 		t.Fatal(err)
 	}
-	source, err := os.ReadFile(file)
+	text, err := overlay.ReplaceOnce(file, `get("/livez").WithPeriodSeconds(10)`, `get("/livez").WithPeriodSeconds(11)`)
 	if err != nil {
 		t.Fatal(err)
 	}
-	if !strings.Contains(string(source), before) {
-		t.Fatalf("%s has no %s any more", file, before)
-	}
-	dir := t.TempDir()
-	changed, overlay := filepath.Join(dir, "pod.go"), filepath.Join(dir, "overlay.json")
-	replace, err := json.Marshal(map[string]any{"Replace": map[string]string{file: changed}})
+	list, err := overlay.Write(t.TempDir(), map[string]string{file: text})
 	if err != nil {
 		t.Fatal(err)
 	}
-	for name, content := range map[string]string{changed: strings.Replace(string(source), before, after, 1), overlay: string(replace)} {
-		if err := os.WriteFile(name, []byte(content), 0o644); err != nil {
-			t.Fatal(err)
-		}
-	}
-	run(t, "env", "VERSION="+version, "GOFLAGS="+os.Getenv("GOFLAGS")+" -overlay="+overlay, "../../config/images/build", "chat-operator")
+	run(t, "env", "VERSION="+version, "GOFLAGS="+os.Getenv("GOFLAGS")+" -overlay="+list, "../../config/images/build", "chat-operator")
 }

@@ -1,13 +1,10 @@
 package faults
 
 import (
-	"encoding/json"
-	"errors"
-	"fmt"
-	"os"
 	"path/filepath"
-	"strings"
 	"syscall"
+
+	"github.com/chatcluster/chatcluster/test/overlay"
 )
 
 // The signals that set the clock of a chatd that was built with a ClockOverlay:
@@ -71,25 +68,13 @@ const (
 // its libraries do by the clock, too.
 func ClockOverlay(dir, goroot, module string) (string, error) {
 	timeFile := filepath.Join(goroot, "src", "time", "time.go")
-	text, err := os.ReadFile(timeFile)
+	text, err := overlay.ReplaceOnce(timeFile, now, skewed)
 	if err != nil {
 		return "", err
 	}
-	if n := strings.Count(string(text), now); n != 1 {
-		return "", fmt.Errorf("%s has the lines of time.Now %d times, want once:\n%s", timeFile, n, now)
-	}
-	replace := map[string]string{}
-	var errs []error
-	for path, text := range map[string]string{
-		timeFile: strings.Replace(string(text), now, skewed, 1),
+	return overlay.Write(dir, map[string]string{
+		timeFile: text,
 		filepath.Join(goroot, "src", "time", "wallclock.go"):      clockFile,
 		filepath.Join(module, "cmd", "chatd", "clock_overlay.go"): jumpFile,
-	} {
-		replace[path] = filepath.Join(dir, filepath.Base(path))
-		errs = append(errs, os.WriteFile(replace[path], []byte(text), 0o644))
-	}
-	list, err := json.Marshal(map[string]any{"Replace": replace})
-	errs = append(errs, err)
-	overlay := filepath.Join(dir, "overlay.json")
-	return overlay, errors.Join(append(errs, os.WriteFile(overlay, list, 0o644))...)
+	})
 }
