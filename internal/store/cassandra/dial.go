@@ -11,18 +11,18 @@ import (
 // driver's own beginning cannot be told to stop.
 type dialer struct {
 	net.Dialer
-	// ended is closed with the ctx of the beginning.
-	ended <-chan struct{}
+	// beginning is what ends before the session is there, if it has to.
+	beginning context.Context
+	// stop ends the wait for beginning.
+	stop func() bool
 
 	mu       sync.Mutex // guards the rest
 	released bool
 	opened   []net.Conn
-	// stop ends the wait for ctx.
-	stop func() bool
 }
 
 func newDialer(ctx context.Context, timeout time.Duration) *dialer {
-	d := &dialer{Dialer: net.Dialer{Timeout: timeout}, ended: ctx.Done()}
+	d := &dialer{Dialer: net.Dialer{Timeout: timeout}, beginning: ctx}
 	d.stop = context.AfterFunc(ctx, d.closeAll)
 	return d
 }
@@ -36,29 +36,24 @@ func (d *dialer) DialContext(ctx context.Context, network, address string) (net.
 		return d.Dialer.DialContext(ctx, network, address)
 	}
 	ctx, cancel := context.WithCancel(ctx)
-	dialed := make(chan struct{})
-	defer func() { close(dialed); cancel() }()
-	go func() {
-		select {
-		case <-d.ended:
-			cancel()
-		case <-dialed:
-		}
-	}()
+	defer cancel()
+	defer context.AfterFunc(d.beginning, cancel)()
 	conn, err := d.Dialer.DialContext(ctx, network, address)
 	if err != nil {
 		return nil, err
 	}
 	d.mu.Lock()
 	defer d.mu.Unlock()
-	switch {
-	case d.released:
-	case ctx.Err() != nil: // closeAll has run, or would have missed it
-		conn.Close()
-		return nil, ctx.Err()
-	default:
-		d.opened = append(d.opened, conn)
+	if d.released {
+		return conn, nil
 	}
+	// Asked of beginning itself: closeAll may have run already, and ctx, which
+	// another goroutine cancels, may not have heard of it.
+	if err := d.beginning.Err(); err != nil {
+		conn.Close()
+		return nil, err
+	}
+	d.opened = append(d.opened, conn)
 	return conn, nil
 }
 
