@@ -8,6 +8,8 @@ import (
 	"net/http"
 	"regexp"
 	"strings"
+	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -125,6 +127,29 @@ func TestHandshakeRefused(t *testing.T) {
 	resp.Body.Close()
 	if resp.StatusCode != http.StatusUpgradeRequired {
 		t.Errorf("plain GET: got %d, want 426", resp.StatusCode)
+	}
+}
+
+// Handshakes that arrive together do not get more places than there are.
+func TestMaxSocketsInABurst(t *testing.T) {
+	const places, clients = 3, 30
+	c := newCluster(t)
+	a := c.person("user_a", false)
+	n := c.start("g1", func(o *gateway.Options) { o.MaxSockets = places })
+	var opened atomic.Int64
+	var dials sync.WaitGroup
+	for range clients {
+		dials.Go(func() {
+			ws, _, err := n.dial("/chat/stream/", tokenHeader(a))
+			if err == nil {
+				opened.Add(1)
+				t.Cleanup(func() { ws.Close() })
+			}
+		})
+	}
+	dials.Wait()
+	if got := opened.Load(); got < 1 || got > places {
+		t.Errorf("%d sockets were opened, want at least one and at most %d", got, places)
 	}
 }
 

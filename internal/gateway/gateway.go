@@ -133,6 +133,8 @@ type Gateway struct {
 	// shedding is set from a Shed on until it is done, and sheds hands it over.
 	shedding atomic.Bool
 	sheds    chan shedding
+	// handshakes is how many are under way.
+	handshakes atomic.Int64
 	// lastSocket numbers the sockets.
 	lastSocket atomic.Int64
 }

@@ -98,20 +98,23 @@ func (g *Gateway) refusalFor(r *http.Request, err error) *refusal {
 	}
 }
 
-// admit says whether a handshake may go on at all.
-func (g *Gateway) admit(r *http.Request) error {
+// admit says whether a handshake may go on at all. If so, it takes the place of
+// a socket until done is called, by when the socket is there or will not be.
+func (g *Gateway) admit(r *http.Request) (done func(), err error) {
 	switch {
 	case r.Method != http.MethodGet:
-		return &refusal{status: http.StatusMethodNotAllowed, detail: "Method \"" + r.Method + "\" not allowed."}
+		return nil, &refusal{status: http.StatusMethodNotAllowed, detail: "Method \"" + r.Method + "\" not allowed."}
 	case !websocket.IsWebSocketUpgrade(r):
-		return errNotUpgrade
+		return nil, errNotUpgrade
 	case !g.serving.Load():
-		return errNotServing
-	case g.conns.Len() >= g.options.MaxSockets:
-		return errFull
-	default:
-		return nil
+		return nil, errNotServing
 	}
+	done = func() { g.handshakes.Add(-1) }
+	if int(g.handshakes.Add(1))+g.conns.Len() > g.options.MaxSockets {
+		done()
+		return nil, errFull
+	}
+	return done, nil
 }
 
 // upgrade makes the request a WebSocket. Where it fails it has answered. Every

@@ -39,9 +39,11 @@ func (g *Gateway) SessionHandler() http.Handler {
 
 // serveSession returns an error as long as there is no WebSocket.
 func (g *Gateway) serveSession(w http.ResponseWriter, r *http.Request) error {
-	if err := g.admit(r); err != nil {
+	done, err := g.admit(r)
+	if err != nil {
 		return err
 	}
+	defer done()
 	after, ids, err := resumeQuery(r)
 	if err != nil {
 		return err

@@ -70,9 +70,11 @@ func (g *Gateway) StreamHandler() http.Handler {
 
 // serveStream returns an error as long as there is no WebSocket.
 func (g *Gateway) serveStream(w http.ResponseWriter, r *http.Request) error {
-	if err := g.admit(r); err != nil {
+	done, err := g.admit(r)
+	if err != nil {
 		return err
 	}
+	defer done()
 	began := g.options.Now()
 	identity, err := g.options.Authenticate(r)
 	if err != nil {
