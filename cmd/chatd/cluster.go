@@ -19,9 +19,13 @@ import (
 )
 
 const (
-	// cacheFresh is how long a replica believes what another may have changed.
-	// Sockets hear of changes by the log, and do not depend on it.
+	// cacheFresh is how long a replica believes what another may have changed
+	// without its knowledge. Sockets hear of changes by the log, and do not depend
+	// on it.
 	cacheFresh = time.Second
+	// cacheFollowed is how long it believes what another can only have changed
+	// with its knowledge; see ADR 0011 for when that is not so.
+	cacheFollowed = time.Minute
 	// cacheStale is how long a replica goes on while Cassandra is down.
 	cacheStale = 15 * time.Minute
 )
@@ -52,7 +56,10 @@ func openCluster(ctx context.Context, c config.Config, fetchLinger time.Duration
 		store.Close()
 		return nil, &backendError{"kafka", err}
 	}
-	reads := cached.New(store, cached.Options{Entries: cacheEntries, Fresh: cacheFresh, Stale: cacheStale, Now: time.Now})
+	reads := cached.New(store, cached.Options{
+		Entries: cacheEntries, Fresh: cacheFresh, Followed: cacheFollowed, Stale: cacheStale,
+		Announce: chat.NewPublisher(log).Announce, Now: time.Now,
+	})
 	k := &cluster{core: newCore(c, logger, log, reads), kafka: log, cassandra: store}
 	// From here on history can be read without Cassandra, see ADR 0007.
 	if _, err := k.messages.Cutoff(ctx); err != nil {

@@ -40,7 +40,7 @@ func (k *core) newFrontends(gatewayID string, depends func() []readiness.Check) 
 		SendQueueBytes: c.SendQueueBytes, ReadLimit: c.MaxFrameBytes, RingBytes: c.RingBytes,
 		MaxSockets: c.MaxSockets, MaxRoomsPerSocket: c.MaxSocketRooms, LeaseTTL: c.LeaseTTL,
 		DrainWindow: c.DrainWindow,
-		Changed:     k.store.Changed, Now: time.Now, Logger: k.logger,
+		Memory:      k.store, Now: time.Now, Logger: k.logger,
 	})
 	f.rest = api.New(k.accounts, k.rooms, k.messages, auth, k.metrics, api.Options{
 		MaxBodyBytes: c.MaxBodyBytes, ClientAddr: clients.Of, Logger: k.logger, Ready: func(context.Context) []readiness.Check {

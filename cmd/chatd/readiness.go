@@ -20,12 +20,10 @@ func (k *cluster) watchBackends(withoutCassandra bool) *readiness.Watch {
 	)
 }
 
-// everyones is the one partition that every process follows.
-var everyones = chat.Partition{Topic: chat.TopicSignals}
-
-// askKafka asks the partition's leader for its bounds.
+// askKafka asks the leader of the one partition that every process follows for
+// its bounds.
 func (k *cluster) askKafka(ctx context.Context) error {
-	if _, err := k.kafka.Bounds(ctx, everyones); err != nil {
+	if _, err := k.kafka.Bounds(ctx, chat.Announcements); err != nil {
 		return fmt.Errorf("ask Kafka: %w", err)
 	}
 	return nil
@@ -33,7 +31,7 @@ func (k *cluster) askKafka(ctx context.Context) error {
 
 // askCassandra reads a row as all reads do, by a quorum, past the cache.
 func (k *cluster) askCassandra(ctx context.Context) error {
-	if _, err := k.cassandra.Watermark(ctx, everyones); err != nil {
+	if _, err := k.cassandra.Watermark(ctx, chat.Announcements); err != nil {
 		return fmt.Errorf("ask Cassandra: %w", err)
 	}
 	return nil

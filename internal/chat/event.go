@@ -27,13 +27,21 @@ const (
 	EventUserChanged EventKind = 9
 	// EventCutoff (a signal) tells that the cleaner moved the cutoff.
 	EventCutoff EventKind = 10
+	// EventTokensChanging, EventUserChanging, EventMemberChanging and
+	// EventRoomChanging (announcements) tell that the store may be about to say
+	// something else of what their likes above name. They are for who remembers
+	// the store's answers; nothing has happened yet.
+	EventTokensChanging EventKind = 11
+	EventUserChanging   EventKind = 12
+	EventMemberChanging EventKind = 13
+	EventRoomChanging   EventKind = 14
 )
 
 // Event is what one log record says.
 type Event struct {
 	Kind EventKind
-	// Room is the room's URI; empty in a signal. It is the record's key, so it
-	// is not encoded again.
+	// Room is the room's URI; in a signal, what it is about. It is the record's
+	// key, so it is not encoded again.
 	Room string
 	// Sender is who caused it.
 	Sender Profile
@@ -52,7 +60,7 @@ type Event struct {
 	Origin string
 	// Subject is the id of the user whom the event is about.
 	Subject int64
-	// Token and Others are for EventTokensRevoked.
+	// Token and Others are for EventTokensRevoked and EventTokensChanging.
 	Token  TokenHash
 	Others bool
 }

@@ -30,6 +30,17 @@ func (p *Publisher) Signal(ctx context.Context, key string, ev Event) error {
 	return err
 }
 
+// Announcements is the partition of the signals in which all announcements are,
+// so that to have heard it up to some time is to have heard them all.
+var Announcements = Partition{Topic: TopicSignals, Number: 0}
+
+// Announce appends an announcement. It returns once whoever follows the
+// announcements will hear it.
+func (p *Publisher) Announce(ctx context.Context, ev Event) error {
+	_, _, err := p.append(ctx, Announcements, ev.Room, ev)
+	return err
+}
+
 // PartitionFor is the partition that a key gets now; it changes when
 // partitions are added, so whoever needs it to stay keeps it.
 func (p *Publisher) PartitionFor(ctx context.Context, topic Topic, key string) (Partition, error) {

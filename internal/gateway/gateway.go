@@ -51,15 +51,33 @@ type Options struct {
 	DrainWindow time.Duration
 	// Linger (1 min) is how long a partition that no socket needs is followed.
 	Linger time.Duration
-	// Changed (nobody) is told of each event that changes an account or who
-	// may read a room, before the gateway acts on it: it is for whoever keeps
-	// what the store says in memory. It must not block.
-	Changed func(*chat.Event)
+	// Memory (none) is who keeps in memory what the store says.
+	Memory Memory
 	// Now (time.Now) is the clock.
 	Now func() time.Time
 	// Logger (slog.Default) hears changes of state.
 	Logger *slog.Logger
 }
+
+// Memory keeps in memory what the store says of accounts and rooms. The gateway
+// tells it of changes; its methods must not block.
+type Memory interface {
+	// Changed is told of each event that changes an account or who may read a
+	// room, and of each announcement, before the gateway acts on it.
+	Changed(*chat.Event)
+	// Heard is told a few times a second, by one caller at a time, that Changed
+	// was told of every announcement that had been made by at. Where it is not
+	// called for longer, nothing is known.
+	Heard(at time.Time)
+	// Missed is told that Changed may have missed some.
+	Missed()
+}
+
+type noMemory struct{}
+
+func (noMemory) Changed(*chat.Event) {}
+func (noMemory) Heard(time.Time)     {}
+func (noMemory) Missed()             {}
 
 func (o Options) withDefaults() Options {
 	o.PingInterval = cmp.Or(o.PingInterval, 25*time.Second)
@@ -73,6 +91,9 @@ func (o Options) withDefaults() Options {
 	o.ResumeLimit = cmp.Or(o.ResumeLimit, 1000)
 	o.LeaseTTL = cmp.Or(o.LeaseTTL, 30*time.Second)
 	o.Linger = cmp.Or(o.Linger, time.Minute)
+	if o.Memory == nil {
+		o.Memory = noMemory{}
+	}
 	if o.Now == nil {
 		o.Now = time.Now
 	}
@@ -156,7 +177,7 @@ func New(log chat.Log, store chat.PresenceStore, accounts *chat.Accounts, rooms 
 		QueueBytes: o.SendQueueBytes, ReadLimit: int64(o.ReadLimit),
 	})
 	g.feed = feed.New(log, feed.Options{
-		RingBytes: o.RingBytes, Linger: o.Linger, Observe: g.presence.observe, Cutoff: messages.Cutoff, Changed: o.Changed, Now: o.Now, Logger: o.Logger,
+		RingBytes: o.RingBytes, Linger: o.Linger, Observe: g.presence.observe, Cutoff: messages.Cutoff, Changed: o.Memory.Changed, Now: o.Now, Logger: o.Logger,
 	})
 	return g
 }
@@ -192,7 +213,10 @@ func (g *Gateway) Run(ctx context.Context) error {
 	}
 	run(func(ctx context.Context) { g.feed.Run(ctx) })
 	run(func(ctx context.Context) {
-		feed.Signals(ctx, g.log, g.signal, func() { g.serving.Store(true); close(g.started) }, g.signalsLost)
+		feed.Signals(ctx, g.log, feed.SignalOptions{
+			Ready:  func() { g.serving.Store(true); close(g.started) },
+			Handle: g.signal, Heard: g.options.Memory.Heard, Lost: g.signalsLost, Now: g.options.Now,
+		})
 	})
 	run(g.conns.Run)
 	run(g.logins.expire)
@@ -233,9 +257,7 @@ func (g *Gateway) drain(ctx context.Context) {
 
 // signal is told of each signal, one after the other.
 func (g *Gateway) signal(ev *chat.Event) {
-	if g.options.Changed != nil {
-		g.options.Changed(ev)
-	}
+	g.options.Memory.Changed(ev)
 	switch ev.Kind {
 	case chat.EventTokensRevoked:
 		g.logins.revoke(ev)
@@ -252,6 +274,7 @@ func (g *Gateway) signal(ev *chat.Event) {
 // any message cleaned away.
 func (g *Gateway) signalsLost() {
 	g.options.Logger.Warn("signals were lost, sockets reconnect")
+	g.options.Memory.Missed()
 	g.rechecks.add(cutoffRecheck{g})
 	for _, l := range g.logins.all() {
 		l.owner.disconnect(codeResume, "resume", metrics.CloseLog)

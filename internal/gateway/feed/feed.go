@@ -24,7 +24,7 @@ type Options struct {
 	// a partition is warmed up; later cutoffs come by ForgetMessages.
 	Cutoff func(context.Context) (time.Time, error)
 	// Changed is told of each event that changes who may read a room, before
-	// anyone can subscribe behind it. It must not block; nil is nobody.
+	// anyone can subscribe behind it. It must not block.
 	Changed func(*chat.Event)
 	Now     func() time.Time
 	Logger  *slog.Logger
@@ -62,12 +62,6 @@ func New(log chat.Log, o Options) *Feed {
 	return &Feed{
 		log: log, tail: log.Tail(), options: o,
 		partitions: map[chat.Partition]*Partition{}, leaving: map[chat.Partition]chan struct{}{},
-	}
-}
-
-func (f *Feed) changed(ev *chat.Event) {
-	if f.options.Changed != nil {
-		f.options.Changed(ev)
 	}
 }
 

@@ -41,7 +41,7 @@ func newFixture(t *testing.T, ringBytes int) *fixture {
 	t.Cleanup(func() { log.Close() })
 	f := &fixture{t: t, log: log}
 	f.Feed = feed.New(log, feed.Options{
-		RingBytes: ringBytes, Linger: 20 * time.Millisecond, Observe: func(*feed.Event) {},
+		RingBytes: ringBytes, Linger: 20 * time.Millisecond, Observe: func(*feed.Event) {}, Changed: func(*chat.Event) {},
 		Cutoff: func(context.Context) (time.Time, error) { return f.cutoff, f.cutoffErr },
 		Now:    time.Now, Logger: slog.New(slog.DiscardHandler),
 	})

@@ -150,10 +150,10 @@ func (p *Partition) apply(rec chat.Record) {
 			r.last = ev.ID
 		}
 	case chat.EventMemberRemoved, chat.EventRoomChanged, chat.EventRoomDeleted:
-		p.feed.changed(&ev.Event)
+		p.feed.options.Changed(&ev.Event)
 		p.remember(control{rec.Offset, ev.Room})
 	case chat.EventMemberAdded:
-		p.feed.changed(&ev.Event)
+		p.feed.options.Changed(&ev.Event)
 	}
 	if r == nil {
 		return

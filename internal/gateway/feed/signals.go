@@ -3,6 +3,7 @@ package feed
 import (
 	"context"
 	"fmt"
+	"sync"
 	"time"
 
 	"github.com/chatcluster/chatcluster/internal/chat"
@@ -11,16 +12,32 @@ import (
 // recount is how often the number of signal partitions is read: it may grow.
 const recount = 30 * time.Second
 
-// Signals follows all signals from now on and hands them to handle, one after
-// the other, until ctx ends. It calls ready once it misses none any more.
-// lost is called where some may have been missed.
-func Signals(ctx context.Context, log chat.Log, handle func(*chat.Event), ready, lost func()) error {
-	s := &signals{log: log, tail: log.Tail(), handle: handle, lost: lost}
+// SignalOptions say what Signals calls, all of it without waiting for the rest;
+// all are required.
+type SignalOptions struct {
+	// Ready is called once no signal is missed any more.
+	Ready func()
+	// Handle gets the signals, one after the other.
+	Handle func(*chat.Event)
+	// Heard is told, about every heardEvery, that Handle has had every
+	// announcement that was made before at.
+	Heard func(at time.Time)
+	// Lost is called where signals may have been missed.
+	Lost func()
+	Now  func() time.Time
+}
+
+// Signals follows all signals from now on until ctx ends.
+func Signals(ctx context.Context, log chat.Log, o SignalOptions) error {
+	s := &signals{log: log, tail: log.Tail(), options: o, heard: newHearing(log, o.Heard, o.Now)}
 	defer s.tail.Close()
 	if err := s.start(ctx); err != nil {
 		return err
 	}
-	ready()
+	o.Ready()
+	var hearing sync.WaitGroup
+	defer hearing.Wait()
+	hearing.Go(func() { s.heard.run(ctx) })
 	for {
 		if err := s.next(ctx); err != nil {
 			return err
@@ -29,11 +46,11 @@ func Signals(ctx context.Context, log chat.Log, handle func(*chat.Event), ready,
 }
 
 type signals struct {
-	log    chat.Log
-	tail   chat.Tail
-	handle func(*chat.Event)
-	lost   func()
-	count  int32
+	log     chat.Log
+	tail    chat.Tail
+	options SignalOptions
+	count   int32
+	heard   *hearing
 }
 
 // start follows the partitions from their ends. It goes on trying.
@@ -65,20 +82,25 @@ func (s *signals) grow(ctx context.Context, from func(chat.Bounds) int64) error 
 		return fmt.Errorf("count signal partitions: %w", err)
 	}
 	for ; s.count < count; s.count++ {
-		if err := s.follow(ctx, chat.Partition{Topic: chat.TopicSignals, Number: s.count}, from); err != nil {
+		p := chat.Partition{Topic: chat.TopicSignals, Number: s.count}
+		epoch, next, err := s.follow(ctx, p, from)
+		if err != nil {
 			return err
 		}
+		s.heard.place(p, epoch, next)
 	}
 	return nil
 }
 
-func (s *signals) follow(ctx context.Context, p chat.Partition, from func(chat.Bounds) int64) error {
+// follow follows p, and says from where on.
+func (s *signals) follow(ctx context.Context, p chat.Partition, from func(chat.Bounds) int64) (epoch uint32, next int64, err error) {
 	bounds, err := s.log.Bounds(ctx, p)
 	if err != nil {
-		return fmt.Errorf("read bounds of %s: %w", p, err)
+		return 0, 0, fmt.Errorf("read bounds of %s: %w", p, err)
 	}
-	s.tail.Add(p, from(bounds))
-	return nil
+	next = from(bounds)
+	s.tail.Add(p, next)
+	return bounds.Epoch, next, nil
 }
 
 func (s *signals) next(ctx context.Context) error {
@@ -105,19 +127,22 @@ func (s *signals) next(ctx context.Context) error {
 		}
 		for _, rec := range b.Records {
 			if ev, err := chat.DecodeEvent(rec.Key, rec.Value); err == nil {
-				s.handle(&ev)
+				s.options.Handle(&ev)
 			}
 		}
+		s.heard.advance(b.Partition, b.Next)
 	}
 	return nil
 }
 
 // refollow follows a partition again whose place was lost, and says so.
 func (s *signals) refollow(ctx context.Context, p chat.Partition) error {
+	s.heard.place(p, 0, 0)
 	for {
-		err := s.follow(ctx, p, func(b chat.Bounds) int64 { return b.Next })
+		epoch, next, err := s.follow(ctx, p, func(b chat.Bounds) int64 { return b.Next })
 		if err == nil {
-			s.lost()
+			s.options.Lost()
+			s.heard.place(p, epoch, next)
 			return nil
 		}
 		if err := pause(ctx); err != nil {

@@ -13,10 +13,7 @@ import (
 // cache keeps the answers of one kind of look-up. It does not keep that
 // something was not found: what is asked for next is often just being made.
 type cache[K comparable, V any] struct {
-	fresh, stale time.Duration
-	now          func() time.Time
-	outage       *outage
-	background   *background
+	shared
 
 	mu      sync.Mutex // guards the rest
 	entries *lru.LRU[K, entry[V]]
@@ -25,6 +22,19 @@ type cache[K comparable, V any] struct {
 	// forgets counts the changes. An answer that was asked for before a change
 	// and arrives after it may be the old one: it is not kept.
 	forgets uint64
+	// settled is from when on the answers about a key may be believed for longer:
+	// before, an announced change may come. Keys that are not in it anymore, and
+	// all after doubtAll, have allSettled.
+	settled    *lru.LRU[K, time.Time]
+	allSettled time.Time
+}
+
+// shared is what the caches of a Store have in common.
+type shared struct {
+	Options
+	outage     *outage
+	background *background
+	horizon    *horizon
 }
 
 type entry[V any] struct {
@@ -35,27 +45,31 @@ type entry[V any] struct {
 // loader asks the store for the value of a key.
 type loader[V any] func(context.Context) (V, error)
 
-func newCache[K comparable, V any](o Options, down *outage, b *background) *cache[K, V] {
+func newCache[K comparable, V any](s shared) *cache[K, V] {
+	c := &cache[K, V]{shared: s, refreshing: map[K]bool{}}
+	size := max(s.Entries, 1)
 	// The only error is a size that is not positive.
-	entries, _ := lru.NewLRU[K, entry[V]](max(o.Entries, 1), nil)
-	return &cache[K, V]{fresh: o.Fresh, stale: o.Stale, now: o.Now, outage: down, background: b, entries: entries, refreshing: map[K]bool{}}
+	c.entries, _ = lru.NewLRU[K, entry[V]](size, nil)
+	c.settled, _ = lru.NewLRU(size, func(_ K, at time.Time) { c.settleAll(at) })
+	return c
 }
 
 // get answers from memory, or else by load. What is asked for often is looked up
 // in the background before it is too old, so that nobody waits for it.
 func (c *cache[K, V]) get(ctx context.Context, key K, load loader[V]) (V, error) {
-	now := c.now()
+	now := c.Now()
 	c.mu.Lock()
 	known, ok := c.entries.Get(key)
+	believed := c.believed(key, known.loaded, now)
 	c.mu.Unlock()
 	age := now.Sub(known.loaded)
-	if ok && age < c.fresh {
-		if age >= c.fresh-c.fresh/4 {
+	if ok && age < believed {
+		if age >= believed-believed/4 {
 			c.refresh(key, load)
 		}
 		return known.value, nil
 	}
-	usable := ok && age < c.stale
+	usable := ok && age < c.Stale
 	if usable {
 		if c.outage.spares(now) {
 			return known.value, nil
@@ -71,14 +85,26 @@ func (c *cache[K, V]) get(ctx context.Context, key K, load loader[V]) (V, error)
 	return value, err
 }
 
+// believed is how long an answer is believed. c.mu is held.
+func (c *cache[K, V]) believed(key K, loaded, now time.Time) time.Duration {
+	settled := c.allSettled
+	if at, ok := c.settled.Peek(key); ok && at.After(settled) {
+		settled = at
+	}
+	if loaded.Before(settled) || !c.horizon.covers(loaded, now, c.Fresh) {
+		return c.Fresh
+	}
+	return c.Followed
+}
+
 // load asks the store, and keeps the answer unless something changes meanwhile.
 func (c *cache[K, V]) load(ctx context.Context, key K, load loader[V]) (V, error) {
-	asked := c.now()
+	asked := c.Now()
 	c.mu.Lock()
 	forgets := c.forgets
 	c.mu.Unlock()
 	value, err := load(ctx)
-	c.outage.learn(c.now(), err)
+	c.outage.learn(c.Now(), err)
 	switch {
 	case err == nil:
 		c.mu.Lock()
@@ -102,7 +128,7 @@ func (c *cache[K, V]) refresh(key K, load loader[V]) {
 		return
 	}
 	c.background.run(func(ctx context.Context) {
-		if !c.outage.spares(c.now()) {
+		if !c.outage.spares(c.Now()) {
 			// What could not be refreshed is looked up when it is too old.
 			_, _ = c.load(ctx, key, load)
 		}
@@ -124,4 +150,26 @@ func (c *cache[K, V]) forgetAll() {
 	defer c.mu.Unlock()
 	c.forgets++
 	c.entries.Purge()
+}
+
+// doubt is told of a change that is still to come.
+func (c *cache[K, V]) doubt(key K) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.settled.Add(key, c.Now().Add(changeLasts))
+}
+
+func (c *cache[K, V]) doubtAll() {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.settled.Purge()
+	c.settleAll(c.Now().Add(changeLasts))
+}
+
+// settleAll believes nothing for longer that is asked for before at. c.mu is
+// held.
+func (c *cache[K, V]) settleAll(at time.Time) {
+	if at.After(c.allSettled) {
+		c.allSettled = at
+	}
 }

@@ -2,9 +2,14 @@
 // for: tokens, users, rooms and memberships.
 //
 // What is written through it is seen at once. What another process writes is
-// seen when Changed is told of it, or when an entry is older than
-// Options.Fresh. An entry that is asked for shortly before that is looked up
-// again in the background, so that nobody waits for what is used all the time.
+// seen when Changed is told of it, or when an entry is older than it is believed.
+// That is Options.Fresh; or Options.Followed, where Heard says that another
+// process's change would have been told of: a change is announced before it is
+// made, and answers about what it names are believed for Options.Fresh only,
+// until the change must have been made. See docs/adr/0011.
+//
+// An entry that is asked for shortly before it is too old is looked up again in
+// the background, so that nobody waits for what is used all the time.
 //
 // While the store is unavailable or does not answer within a second, entries
 // serve for Options.Stale, so that those who were there can go on; the cutoff is
@@ -29,6 +34,12 @@ type Options struct {
 	Entries int
 	// Fresh is how long an entry is believed.
 	Fresh time.Duration
+	// Followed is how long it is while the announcements are heard.
+	Followed time.Duration
+	// Announce tells the other processes of a change, as an announcement of
+	// package chat; nil where there are none. A change that cannot be announced is
+	// not made.
+	Announce func(context.Context, chat.Event) error
 	// Stale is how long an entry serves while the store is unavailable.
 	Stale time.Duration
 	// Now is the clock.
@@ -43,13 +54,16 @@ type memberKey struct {
 // Store is a chat.Store over another one.
 type Store struct {
 	chat.Store
-	tokens      *cache[chat.TokenHash, chat.Token]
-	users       *cache[int64, chat.User]
-	roomsByURI  *cache[string, chat.Room]
-	roomsByID   *cache[int64, chat.Room]
+	options    Options
+	background *background
+	horizon    *horizon
+
+	tokens *cache[chat.TokenHash, chat.Token]
+	users  *cache[int64, chat.User]
+	rooms  *cache[string, chat.Room]
+	// uris are the rooms' URIs by their ids: what never changes.
+	uris        *cache[int64, string]
 	memberships *cache[memberKey, chat.Member]
-	background  *background
-	now         func() time.Time
 	// cutoffs is about the cutoff alone: without it no history can be read from
 	// the store, whatever else fails or does not.
 	cutoffs *outage
@@ -57,16 +71,18 @@ type Store struct {
 
 // New returns a cache of the store.
 func New(store chat.Store, o Options) *Store {
-	down, b := &outage{}, newBackground()
+	if o.Announce == nil {
+		o.Announce = func(context.Context, chat.Event) error { return nil }
+	}
+	s := shared{Options: o, outage: &outage{}, background: newBackground(), horizon: &horizon{}}
 	return &Store{
-		Store:       store,
-		tokens:      newCache[chat.TokenHash, chat.Token](o, down, b),
-		users:       newCache[int64, chat.User](o, down, b),
-		roomsByURI:  newCache[string, chat.Room](o, down, b),
-		roomsByID:   newCache[int64, chat.Room](o, down, b),
-		memberships: newCache[memberKey, chat.Member](o, down, b),
-		background:  b,
-		now:         o.Now,
+		Store:   store,
+		options: o, background: s.background, horizon: s.horizon,
+		tokens:      newCache[chat.TokenHash, chat.Token](s),
+		users:       newCache[int64, chat.User](s),
+		rooms:       newCache[string, chat.Room](s),
+		uris:        newCache[int64, string](s),
+		memberships: newCache[memberKey, chat.Member](s),
 		cutoffs:     &outage{},
 	}
 }
@@ -89,8 +105,46 @@ func (s *Store) Changed(ev *chat.Event) {
 	case chat.EventMemberAdded, chat.EventMemberRemoved:
 		s.memberships.forget(memberKey{ev.Room, ev.Subject})
 	case chat.EventRoomChanged, chat.EventRoomDeleted:
-		s.forgetRoom(ev.Room)
+		s.rooms.forget(ev.Room)
+	case chat.EventTokensChanging:
+		if ev.Others {
+			s.tokens.doubtAll()
+		} else {
+			s.tokens.doubt(ev.Token)
+		}
+	case chat.EventUserChanging:
+		s.users.doubt(ev.Subject)
+	case chat.EventMemberChanging:
+		s.memberships.doubt(memberKey{ev.Room, ev.Subject})
+	case chat.EventRoomChanging:
+		s.rooms.doubt(ev.Room)
 	}
+}
+
+// Heard notes that Changed was told of every announcement that was made before
+// at. One caller at a time.
+func (s *Store) Heard(at time.Time) { s.horizon.hear(at) }
+
+// Missed notes that Changed may not have been told of every announcement.
+func (s *Store) Missed() { s.horizon.miss() }
+
+// change makes a change. The others are told before that it may come, without
+// which it is not made, and after that it did.
+func (s *Store) change(ctx context.Context, before, after chat.EventKind, what chat.Event, write func() error) error {
+	what.Kind = before
+	if err := s.options.Announce(ctx, what); err != nil {
+		return fmt.Errorf("announce a change: %w", err)
+	}
+	s.Changed(&what) // also what has failed may come about
+	err := write()
+	what.Kind = after
+	s.Changed(&what)
+	if err == nil {
+		// The others would look again within a second as it is. This makes it sooner,
+		// and is for one that was held up here for so long that they have ceased to.
+		_ = s.options.Announce(ctx, what)
+	}
+	return err
 }
 
 // TokenByHash is cached; a cached token expires like any other.
@@ -104,17 +158,17 @@ func (s *Store) TokenByHash(ctx context.Context, hash chat.TokenHash, now time.T
 
 // DeleteToken forgets the token.
 func (s *Store) DeleteToken(ctx context.Context, hash chat.TokenHash) error {
-	err := s.Store.DeleteToken(ctx, hash)
-	s.tokens.forget(hash)
-	return err
+	return s.change(ctx, chat.EventTokensChanging, chat.EventTokensRevoked, chat.Event{Token: hash}, func() error {
+		return s.Store.DeleteToken(ctx, hash)
+	})
 }
 
 // DeleteTokensOfUser forgets all tokens: which of them are the user's is not
 // known here.
 func (s *Store) DeleteTokensOfUser(ctx context.Context, userID int64, keep chat.TokenHash) error {
-	err := s.Store.DeleteTokensOfUser(ctx, userID, keep)
-	s.tokens.forgetAll()
-	return err
+	return s.change(ctx, chat.EventTokensChanging, chat.EventTokensRevoked, chat.Event{Subject: userID, Token: keep, Others: true}, func() error {
+		return s.Store.DeleteTokensOfUser(ctx, userID, keep)
+	})
 }
 
 // UserByID is cached.
@@ -123,61 +177,88 @@ func (s *Store) UserByID(ctx context.Context, id int64) (chat.User, error) {
 }
 
 // UpdateUser forgets the user.
-func (s *Store) UpdateUser(ctx context.Context, id int64, change chat.UserChange) (chat.User, error) {
-	user, err := s.Store.UpdateUser(ctx, id, change)
-	s.users.forget(id)
+func (s *Store) UpdateUser(ctx context.Context, id int64, change chat.UserChange) (user chat.User, err error) {
+	err = s.change(ctx, chat.EventUserChanging, chat.EventUserChanged, chat.Event{Subject: id}, func() (err error) {
+		user, err = s.Store.UpdateUser(ctx, id, change)
+		return err
+	})
 	return user, err
 }
 
 // RoomByURI is cached.
 func (s *Store) RoomByURI(ctx context.Context, uri string) (chat.Room, error) {
-	return s.roomsByURI.get(ctx, uri, func(ctx context.Context) (chat.Room, error) { return s.Store.RoomByURI(ctx, uri) })
+	return s.rooms.get(ctx, uri, func(ctx context.Context) (chat.Room, error) { return s.Store.RoomByURI(ctx, uri) })
 }
 
 // RoomByID is cached.
 func (s *Store) RoomByID(ctx context.Context, id int64) (chat.Room, error) {
-	return s.roomsByID.get(ctx, id, func(ctx context.Context) (chat.Room, error) { return s.Store.RoomByID(ctx, id) })
+	uri, err := s.uris.get(ctx, id, func(ctx context.Context) (string, error) {
+		room, err := s.Store.RoomByID(ctx, id)
+		return room.URI, err
+	})
+	if err != nil {
+		return chat.Room{}, err
+	}
+	return s.RoomByURI(ctx, uri)
 }
 
 // UpdateRoom forgets the room.
-func (s *Store) UpdateRoom(ctx context.Context, uri string, change chat.RoomChange) (chat.Room, error) {
-	room, err := s.Store.UpdateRoom(ctx, uri, change)
-	s.forgetRoom(uri)
+func (s *Store) UpdateRoom(ctx context.Context, uri string, change chat.RoomChange) (room chat.Room, err error) {
+	err = s.change(ctx, chat.EventRoomChanging, chat.EventRoomChanged, chat.Event{Room: uri}, func() (err error) {
+		room, err = s.Store.UpdateRoom(ctx, uri, change)
+		return err
+	})
 	return room, err
 }
 
 // DeleteRoom forgets the room and all memberships.
 func (s *Store) DeleteRoom(ctx context.Context, uri string) error {
-	err := s.Store.DeleteRoom(ctx, uri)
-	s.forgetRoom(uri)
+	err := s.change(ctx, chat.EventRoomChanging, chat.EventRoomDeleted, chat.Event{Room: uri}, func() error { return s.Store.DeleteRoom(ctx, uri) })
 	s.memberships.forgetAll()
 	return err
 }
 
-// forgetRoom also forgets all rooms by id: which of them it is may not be known
-// here, and rooms change seldom.
-func (s *Store) forgetRoom(uri string) {
-	s.roomsByURI.forget(uri)
-	s.roomsByID.forgetAll()
-}
-
-// Member is cached.
+// Member is cached if it is not marked as removed: like what is not there, that
+// is not kept, and so to add a member is no change that others must hear of.
 func (s *Store) Member(ctx context.Context, uri string, userID int64) (chat.Member, error) {
-	return s.memberships.get(ctx, memberKey{uri, userID}, func(ctx context.Context) (chat.Member, error) { return s.Store.Member(ctx, uri, userID) })
+	member, err := s.memberships.get(ctx, memberKey{uri, userID}, func(ctx context.Context) (chat.Member, error) {
+		member, err := s.Store.Member(ctx, uri, userID)
+		if err == nil && member.Removed {
+			err = chat.ErrNotFound
+		}
+		return member, err
+	})
+	if member.Removed {
+		err = nil
+	}
+	return member, err
 }
 
 // PutMember forgets the membership.
 func (s *Store) PutMember(ctx context.Context, m chat.Member) error {
-	err := s.Store.PutMember(ctx, m)
+	write := func() error { return s.Store.PutMember(ctx, m) }
+	if m.Removed {
+		return s.changeMember(ctx, m.RoomURI, m.UserID, write)
+	}
+	err := write()
 	s.memberships.forget(memberKey{m.RoomURI, m.UserID})
 	return err
+}
+
+// DeleteMember forgets the membership.
+func (s *Store) DeleteMember(ctx context.Context, uri string, userID int64) error {
+	return s.changeMember(ctx, uri, userID, func() error { return s.Store.DeleteMember(ctx, uri, userID) })
+}
+
+func (s *Store) changeMember(ctx context.Context, uri string, userID int64, write func() error) error {
+	return s.change(ctx, chat.EventMemberChanging, chat.EventMemberRemoved, chat.Event{Room: uri, Subject: userID}, write)
 }
 
 // Cutoff is not cached, but asked for with little patience, and while the store
 // is away by one caller a second only: those who need it can go on without the
 // store, or else fail.
 func (s *Store) Cutoff(ctx context.Context) (time.Time, error) {
-	if s.cutoffs.spares(s.now()) {
+	if s.cutoffs.spares(s.options.Now()) {
 		return time.Time{}, fmt.Errorf("%w: the cutoff could not be read a moment ago", chat.ErrUnavailable)
 	}
 	limited, cancel := context.WithTimeout(ctx, patience)
@@ -186,13 +267,6 @@ func (s *Store) Cutoff(ctx context.Context) (time.Time, error) {
 	if errors.Is(err, context.DeadlineExceeded) && ctx.Err() == nil {
 		err = fmt.Errorf("%w: %w", chat.ErrUnavailable, err)
 	}
-	s.cutoffs.learn(s.now(), err)
+	s.cutoffs.learn(s.options.Now(), err)
 	return cutoff, err
-}
-
-// DeleteMember forgets the membership.
-func (s *Store) DeleteMember(ctx context.Context, uri string, userID int64) error {
-	err := s.Store.DeleteMember(ctx, uri, userID)
-	s.memberships.forget(memberKey{uri, userID})
-	return err
 }
