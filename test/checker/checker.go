@@ -2,7 +2,7 @@
 // logged, and from nothing else.
 //
 // Clients log each send with its outcome, each message that a socket received,
-// in order, and each read of a history. Texts must be unique, so that a text
+// in order, each read of a history and each removal of a member. Texts must be unique, so that a text
 // names a send; two sends with the same idempotency key carry the same text.
 package checker
 
@@ -56,12 +56,20 @@ type Read struct {
 	Newest bool
 }
 
+// Removal is the end of a membership: End is when it was acknowledged. Who is
+// removed does not come back.
+type Removal struct {
+	Room, Member string
+	End          time.Time
+}
+
 // Log collects what clients saw. It is safe for concurrent use.
 type Log struct {
-	mu      sync.Mutex // guards the rest
-	sends   []Send
-	streams []*Stream
-	reads   []Read
+	mu       sync.Mutex // guards the rest
+	sends    []Send
+	streams  []*Stream
+	reads    []Read
+	removals []Removal
 }
 
 // AddSend logs a send.
@@ -76,6 +84,13 @@ func (l *Log) AddRead(r Read) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	l.reads = append(l.reads, r)
+}
+
+// AddRemoval logs a removal.
+func (l *Log) AddRemoval(r Removal) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.removals = append(l.removals, r)
 }
 
 // NewStream begins a stream; the returned function logs a message of it.
@@ -105,6 +120,7 @@ const (
 	NoDuplicate    = "no duplicate"
 	ReadYourWrites = "read your writes"
 	Idempotent     = "idempotent"
+	Private        = "private"
 )
 
 // Check proves the promises against the final histories: the whole of each
@@ -123,7 +139,17 @@ func (l *Log) Check(final map[string][]Message) []Violation {
 	for _, r := range l.reads {
 		c.checkRead(r, l.sends)
 	}
+	for _, r := range l.removals {
+		c.checkRemoval(r, l)
+	}
 	return c.violations
+}
+
+// Removals is how many removals were checked.
+func (l *Log) Removals() int {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return len(l.removals)
 }
 
 // Counts says how much was checked: sends that were acknowledged, messages
@@ -276,6 +302,40 @@ func (c *check) checkRead(r Read, sends []Send) {
 		due := s.Room == r.Room && s.Outcome == Acked && s.End.Before(r.Start) && (!r.Newest || s.ID >= oldest)
 		if due && !present[s.Text] {
 			c.fail(ReadYourWrites, "%s lacks %q, which had been acknowledged before", who, s.Text)
+		}
+	}
+}
+
+// removalTakes is how long a removed member may go on.
+const removalTakes = time.Second
+
+// checkRemoval checks that who was removed neither writes nor reads nor receives
+// what was sent later.
+func (c *check) checkRemoval(r Removal, l *Log) {
+	ended := r.End.Add(removalTakes)
+	late := map[string]time.Duration{} // after the removal, by text
+	for _, s := range l.sends {
+		if s.Room != r.Room || !s.Start.After(ended) {
+			continue
+		}
+		late[s.Text] = s.Start.Sub(r.End)
+		if s.Sender == r.Member && s.Outcome == Acked {
+			c.fail(Private, "%s sent %q to %s %v after they were removed", r.Member, s.Text, r.Room, s.Start.Sub(r.End))
+		}
+	}
+	for _, read := range l.reads {
+		if read.Room == r.Room && read.Reader == r.Member && read.Start.After(ended) {
+			c.fail(Private, "%s read %s %v after they were removed", r.Member, r.Room, read.Start.Sub(r.End))
+		}
+	}
+	for _, s := range l.streams {
+		if s.Room != r.Room || s.Reader != r.Member {
+			continue
+		}
+		for _, m := range s.Messages {
+			if after, ok := late[m.Text]; ok {
+				c.fail(Private, "%s received %q, which was sent to %s %v after they were removed", r.Member, m.Text, r.Room, after)
+			}
 		}
 	}
 }

@@ -32,6 +32,7 @@ func log() *checker.Log {
 	stream(l, msg("2", "b"), msg("3", "c"))
 	read(l, 5, false, msg("1", "a"), msg("2", "b"), msg("3", "c"))
 	read(l, 2, true, msg("1", "a"), msg("2", "b"))
+	remove(l, "binh", 5)
 	return l
 }
 
@@ -44,6 +45,10 @@ func stream(l *checker.Log, messages ...checker.Message) {
 
 func read(l *checker.Log, second int, newest bool, messages ...checker.Message) {
 	l.AddRead(checker.Read{Reader: "binh", Room: room, Start: at(second), Newest: newest, Messages: messages})
+}
+
+func remove(l *checker.Log, member string, second int) {
+	l.AddRemoval(checker.Removal{Room: room, Member: member, End: at(second)})
 }
 
 func final() []checker.Message { return []checker.Message{msg("1", "a"), msg("2", "b"), msg("3", "c")} }
@@ -104,6 +109,18 @@ func TestViolationsAreCaught(t *testing.T) {
 		}},
 		{"read with a hole", checker.NoGap, func(l *checker.Log, f []checker.Message) []checker.Message {
 			read(l, 0, false, msg("1", "a"), msg("3", "c"))
+			return f
+		}},
+		{"removed member sends", checker.Private, func(l *checker.Log, f []checker.Message) []checker.Message {
+			remove(l, "amir", 2)
+			return f
+		}},
+		{"removed member reads", checker.Private, func(l *checker.Log, f []checker.Message) []checker.Message {
+			read(l, 7, false, f...)
+			return f
+		}},
+		{"removed member receives", checker.Private, func(l *checker.Log, f []checker.Message) []checker.Message {
+			remove(l, "binh", 2)
 			return f
 		}},
 		{"read without the beginning", checker.NoGap, func(l *checker.Log, f []checker.Message) []checker.Message {

@@ -109,8 +109,8 @@ func TestFaults(t *testing.T) {
 	t.Logf("%d rounds in %s; %v", rounds, time.Since(began).Round(time.Second), done)
 	// A run in which nothing happened proves nothing. Histories need Cassandra,
 	// which is away in some rounds.
-	if want := 20 * rounds; done.Acked < want || done.Received < want || done.Reads < want/4 {
-		t.Errorf("got %v in %d rounds, want at least %d sends and messages, and %d histories", done, rounds, want, want/4)
+	if want := 20 * rounds; done.Acked < want || done.Received < want || done.Reads < want/4 || done.Removed < rounds/4 {
+		t.Errorf("got %v in %d rounds, want at least %d sends and messages, %d histories and %d removals", done, rounds, want, want/4, rounds/4)
 	}
 	if t.Failed() {
 		s.dump(t)

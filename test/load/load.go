@@ -65,6 +65,7 @@ type Load struct {
 	senders   []*sender
 	receivers []*receiver
 	readers   []user
+	guest     *guest
 	texts     atomic.Int64
 	trouble   counters
 }
@@ -74,8 +75,8 @@ type counters struct{ unanswered, unavailable, reconnects atomic.Int64 }
 
 // Counts is what has been done so far, and what the clients ran into.
 type Counts struct {
-	// Acked sends, Received messages and Reads of histories.
-	Acked, Received, Reads int
+	// Acked sends, Received messages, Reads of histories, and Removed members.
+	Acked, Received, Reads, Removed int
 	// Unanswered are requests whose connection failed, or that took too long;
 	// Unavailable those that were answered 503.
 	Unanswered, Unavailable int
@@ -86,14 +87,14 @@ type Counts struct {
 // Sub is what was done since before.
 func (c Counts) Sub(before Counts) Counts {
 	return Counts{
-		c.Acked - before.Acked, c.Received - before.Received, c.Reads - before.Reads,
+		c.Acked - before.Acked, c.Received - before.Received, c.Reads - before.Reads, c.Removed - before.Removed,
 		c.Unanswered - before.Unanswered, c.Unavailable - before.Unavailable, c.Reconnects - before.Reconnects,
 	}
 }
 
 func (c Counts) String() string {
-	return fmt.Sprintf("%d sends acknowledged, %d messages received, %d histories read; %d requests unanswered, %d answered 503, %d sockets lost",
-		c.Acked, c.Received, c.Reads, c.Unanswered, c.Unavailable, c.Reconnects)
+	return fmt.Sprintf("%d sends acknowledged, %d messages received, %d histories read, %d members removed; %d requests unanswered, %d answered 503, %d sockets lost",
+		c.Acked, c.Received, c.Reads, c.Removed, c.Unanswered, c.Unavailable, c.Reconnects)
 }
 
 // user is one user as a client of each API replica.
@@ -105,6 +106,8 @@ type sender struct {
 	room      string
 	text, key string
 	attempts  int
+	// mayBeDenied is for one who may have been removed.
+	mayBeDenied bool
 }
 
 // receiver receives from one gateway after the other.
@@ -157,6 +160,7 @@ func New(t testing.TB, o Options) *Load {
 	for range readers {
 		l.readers = append(l.readers, owner)
 	}
+	l.guest = &guest{host: owner, user: register("guest")}
 	return l
 }
 
@@ -164,12 +168,13 @@ func New(t testing.TB, o Options) *Load {
 func (l *Load) Counts() Counts {
 	var c Counts
 	c.Acked, c.Received, c.Reads = l.log.Counts()
+	c.Removed = l.log.Removals()
 	c.Unanswered, c.Unavailable, c.Reconnects = int(l.trouble.unanswered.Load()), int(l.trouble.unavailable.Load()), int(l.trouble.reconnects.Load())
 	return c
 }
 
-// Rooms are the URIs of the rooms that the clients talk in; Reader may read them
-// all.
+// Rooms are the URIs of the rooms that the clients talk in all the time; Reader
+// may read them all.
 func (l *Load) Rooms() []string { return l.uris }
 
 // Reader is a client that may read all rooms.
@@ -195,6 +200,7 @@ func (l *Load) During(act func()) {
 	for n, u := range l.readers {
 		clients.Go(func() { l.read(ctx, u, n) })
 	}
+	clients.Go(func() { l.visits(ctx, l.guest) })
 	act()
 }
 
@@ -238,7 +244,9 @@ func (l *Load) attempt(ctx context.Context, s *sender, c *chatdtest.Client) chec
 	if err != nil {
 		answer = chatdtest.Answer{}
 	}
-	l.explain(ctx, "a send", answer)
+	if !s.mayBeDenied || answer.Status != http.StatusForbidden {
+		l.explain(ctx, "a send", answer)
+	}
 	sent := c.Logged(answer, s.room, s.text)
 	sent.Key, sent.Start = s.key, start
 	return sent
@@ -254,7 +262,7 @@ func (l *Load) explain(ctx context.Context, what string, a chatdtest.Answer) {
 		if ctx.Err() == nil {
 			l.trouble.unanswered.Add(1)
 		}
-	case http.StatusOK:
+	case http.StatusOK, http.StatusNoContent:
 	case http.StatusServiceUnavailable:
 		l.trouble.unavailable.Add(1)
 		if a.Header.Get("Retry-After") == "" {
@@ -356,7 +364,7 @@ func (l *Load) settle(t testing.TB, after string) map[string][]checker.Message {
 }
 
 func (l *Load) histories(t testing.TB, final map[string][]checker.Message) error {
-	for _, uri := range l.uris {
+	for _, uri := range slices.Concat(l.uris, l.guest.rooms) {
 		var first []checker.Message
 		for i, c := range l.readers[0] {
 			messages, err := c.WholeHistory(t.Context(), uri)

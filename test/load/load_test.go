@@ -21,7 +21,7 @@ func TestLoad(t *testing.T) {
 	l := load.New(t, load.Options{APIs: []string{s.API}, Gateways: []string{s.Gateway}, Stay: time.Minute, SettleTimeout: time.Minute})
 	goOn := func() {
 		for before := l.Counts(); ; time.Sleep(10 * time.Millisecond) {
-			if done := l.Counts().Sub(before); done.Acked >= 20 && done.Received >= 20 && done.Reads >= 5 {
+			if done := l.Counts().Sub(before); done.Acked >= 20 && done.Received >= 20 && done.Reads >= 5 && done.Removed >= 1 {
 				return
 			}
 			if t.Context().Err() != nil {
