@@ -15,11 +15,13 @@ import (
 	"net/http"
 	"os"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
 	"github.com/chatcluster/chatcluster/internal/archive"
 	"github.com/chatcluster/chatcluster/internal/chat"
+	"github.com/chatcluster/chatcluster/internal/gateway/feed"
 	"github.com/chatcluster/chatcluster/internal/log/kafka"
 	"github.com/chatcluster/chatcluster/internal/metrics"
 	"github.com/chatcluster/chatcluster/internal/store/cached"
@@ -49,6 +51,9 @@ const (
 	rounds     = 3
 	partitions = 8
 	retention  = 48 * time.Hour
+	// firstMinute is the one after which a process believes what it remembers for
+	// longer, and a moment for it to notice.
+	firstMinute = time.Minute + 2*time.Second
 )
 
 // text is a message of the size that chat messages have.
@@ -69,6 +74,8 @@ type rig struct {
 	messages       *chat.Messages
 	archiver       *archive.Archiver
 	user           chat.User
+	// listens is since when the store hears of announcements.
+	listens time.Time
 }
 
 func newRig(b *testing.B) *rig {
@@ -79,9 +86,12 @@ func newRig(b *testing.B) *rig {
 	log := openLog(b, kafka.Options{
 		Brokers: r.brokers, TopicPrefix: r.keyspace, Epochs: disk, Logger: logger, FetchLinger: archive.Linger,
 	})
-	r.store = cached.New(disk, cached.Options{Entries: 1000, Fresh: time.Second, Stale: time.Minute, Now: time.Now})
-	b.Cleanup(r.store.Close)
 	publisher := chat.NewPublisher(log)
+	r.store = cached.New(disk, cached.Options{
+		Entries: 1000, Fresh: time.Second, Followed: time.Minute, Stale: time.Minute, Announce: publisher.Announce, Now: time.Now,
+	})
+	b.Cleanup(r.store.Close)
+	r.listen(b, log)
 	accounts := chat.NewAccounts(r.store, publisher, chat.AccountsOptions{TokenTTL: 24 * time.Hour, Now: time.Now})
 	limits := chat.Limits{MessageBytes: 64 << 10, MinTTL: time.Minute, MaxTTL: retention}
 	r.rooms = chat.NewRooms(r.store, accounts, publisher, chat.RoomsOptions{SessionAccess: chat.AccessMembers, Limits: limits, Now: time.Now})
@@ -96,6 +106,28 @@ func newRig(b *testing.B) *rig {
 	}
 	return r
 }
+
+// listen has the store hear of announcements, as a gateway does.
+func (r *rig) listen(b *testing.B, log chat.Log) {
+	ctx, cancel := context.WithCancel(context.Background())
+	var following sync.WaitGroup
+	b.Cleanup(func() {
+		cancel()
+		following.Wait()
+	})
+	ready := make(chan struct{})
+	r.listens = time.Now()
+	following.Go(func() {
+		feed.Signals(ctx, log, feed.SignalOptions{
+			Ready: func() { close(ready) }, Handle: r.store.Changed, Heard: r.store.Heard, Lost: r.store.Missed, Now: time.Now,
+		})
+	})
+	<-ready
+}
+
+// settle waits for the end of the first minute of a process, in which it asks
+// Cassandra once a second for what it uses.
+func (r *rig) settle() { time.Sleep(time.Until(r.listens.Add(firstMinute))) }
 
 // unique is a name that no other keyspace and no other topic has.
 func unique() string {

@@ -25,6 +25,7 @@ func BenchmarkSendPaced(b *testing.B) {
 		b.Run(name("rate", rate), func(b *testing.B) {
 			r := newRig(b)
 			rooms, bare := r.sessions(b, manyRooms), newBareLog(b, r.brokers, partitions)
+			r.settle()
 			send := func(i int) error { return r.send(b.Context(), rooms, i) }
 			produce := func(i int) error { return bare.produce(b.Context(), i%partitions, 1) }
 			for b.Loop() {
@@ -61,6 +62,7 @@ func BenchmarkSendSustained(b *testing.B) {
 		b.Run(name("senders", senders), func(b *testing.B) {
 			r := newRig(b)
 			rooms, bare := r.sessions(b, manyRooms), newBareLog(b, r.brokers, partitions)
+			r.settle()
 			for b.Loop() {
 				var sends, singles, batches, ofSingles, ofBatches []float64
 				for range rounds {
