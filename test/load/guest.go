@@ -87,7 +87,7 @@ func (l *Load) visit(ctx context.Context, g *guest, uri string) {
 	r := &receiver{Receiver: c.NewReceiver(l.log, uri), client: &c, room: uri}
 	clients.Go(func() {
 		for visit.Err() == nil {
-			l.receive(visit, r, l.options.Stay)
+			r.receiveFrom(visit, l.options.Gateways, l.options.Stay)
 		}
 	})
 	talk := func(u user, also func(*chatdtest.Client)) {

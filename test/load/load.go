@@ -273,19 +273,26 @@ func (l *Load) explain(ctx context.Context, what string, a chatdtest.Answer) {
 	}
 }
 
-// receive stays at the next gateway for a while, and resumes from where it was.
+// receive stays at the next gateway for a while. How it ended is only counted:
+// what it received is of interest.
 func (l *Load) receive(ctx context.Context, r *receiver, stay time.Duration) {
+	if r.receiveFrom(ctx, l.options.Gateways, stay) {
+		l.trouble.reconnects.Add(1)
+	}
+}
+
+// receiveFrom receives from the next of the gateways, from where it was. It
+// reports whether the socket ended by itself.
+func (r *receiver) receiveFrom(ctx context.Context, gateways []string, stay time.Duration) (lost bool) {
 	ctx, cancel := context.WithTimeout(ctx, stay)
 	defer cancel()
 	r.turn++
-	r.client.Gateway = l.options.Gateways[r.turn%len(l.options.Gateways)]
-	// How it ended is only counted: what it received is of interest.
+	r.client.Gateway = gateways[r.turn%len(gateways)]
 	_ = r.Receive(ctx)
-	if ctx.Err() == nil {
-		l.trouble.reconnects.Add(1)
-	}
+	lost = ctx.Err() == nil
 	// A gateway that is down refuses at once.
 	wait(ctx, readPause)
+	return lost
 }
 
 func (l *Load) read(ctx context.Context, u user, turn int) {
