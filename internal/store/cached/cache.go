@@ -23,10 +23,13 @@ type cache[K comparable, V any] struct {
 	// and arrives after it may be the old one: it is not kept.
 	forgets uint64
 	// settled is from when on the answers about a key may be believed for longer:
-	// before, an announced change may come. Keys that are not in it anymore, and
-	// all after doubtAll, have allSettled.
-	settled    *lru.LRU[K, time.Time]
-	allSettled time.Time
+	// before, an announced change may come. Keys that it had to drop are settled at
+	// restSettled at the latest.
+	settled     *lru.LRU[K, time.Time]
+	restSettled time.Time
+	// settledToo is when something else is settled that an answer depends on; nil
+	// if it depends on nothing.
+	settledToo func(V) time.Time
 }
 
 // shared is what the caches of a Store have in common.
@@ -50,7 +53,7 @@ func newCache[K comparable, V any](s shared) *cache[K, V] {
 	size := max(s.Entries, 1)
 	// The only error is a size that is not positive.
 	c.entries, _ = lru.NewLRU[K, entry[V]](size, nil)
-	c.settled, _ = lru.NewLRU(size, func(_ K, at time.Time) { c.settleAll(at) })
+	c.settled, _ = lru.NewLRU(size, func(_ K, dropped time.Time) { c.restSettled = later(c.restSettled, dropped) })
 	return c
 }
 
@@ -60,7 +63,7 @@ func (c *cache[K, V]) get(ctx context.Context, key K, load loader[V]) (V, error)
 	now := c.Now()
 	c.mu.Lock()
 	known, ok := c.entries.Get(key)
-	believed := c.believed(key, known.loaded, now)
+	believed := c.believed(key, known, now)
 	c.mu.Unlock()
 	age := now.Sub(known.loaded)
 	if ok && age < believed {
@@ -86,15 +89,34 @@ func (c *cache[K, V]) get(ctx context.Context, key K, load loader[V]) (V, error)
 }
 
 // believed is how long an answer is believed. c.mu is held.
-func (c *cache[K, V]) believed(key K, loaded, now time.Time) time.Duration {
-	settled := c.allSettled
-	if at, ok := c.settled.Peek(key); ok && at.After(settled) {
-		settled = at
+func (c *cache[K, V]) believed(key K, known entry[V], now time.Time) time.Duration {
+	settled := c.settledLocked(key)
+	if c.settledToo != nil {
+		settled = later(settled, c.settledToo(known.value))
 	}
-	if loaded.Before(settled) || !c.horizon.covers(loaded, now, c.Fresh) {
+	if known.loaded.Before(settled) || !c.horizon.covers(known.loaded, now, c.Fresh) {
 		return c.Fresh
 	}
 	return c.Followed
+}
+
+func (c *cache[K, V]) settledLocked(key K) time.Time {
+	at, _ := c.settled.Peek(key)
+	return later(at, c.restSettled)
+}
+
+// settledAt is from when on the answers about a key may be believed for longer.
+func (c *cache[K, V]) settledAt(key K) time.Time {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.settledLocked(key)
+}
+
+func later(a, b time.Time) time.Time {
+	if a.After(b) {
+		return a
+	}
+	return b
 }
 
 // load asks the store, and keeps the answer unless something changes meanwhile.
@@ -113,7 +135,11 @@ func (c *cache[K, V]) load(ctx context.Context, key K, load loader[V]) (V, error
 		}
 		c.mu.Unlock()
 	case errors.Is(err, chat.ErrNotFound):
-		c.forget(key)
+		c.mu.Lock()
+		if c.entries.Remove(key) {
+			c.forgets++ // and only then: many may ask for what was never there
+		}
+		c.mu.Unlock()
 	}
 	return value, err
 }
@@ -145,11 +171,16 @@ func (c *cache[K, V]) forget(key K) {
 	c.entries.Remove(key)
 }
 
-func (c *cache[K, V]) forgetAll() {
+// forgetIf forgets the answers that match.
+func (c *cache[K, V]) forgetIf(match func(K, V) bool) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	c.forgets++
-	c.entries.Purge()
+	for _, key := range c.entries.Keys() {
+		if known, _ := c.entries.Peek(key); match(key, known.value) {
+			c.entries.Remove(key)
+		}
+	}
 }
 
 // doubt is told of a change that is still to come.
@@ -157,19 +188,4 @@ func (c *cache[K, V]) doubt(key K) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	c.settled.Add(key, c.Now().Add(changeLasts))
-}
-
-func (c *cache[K, V]) doubtAll() {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	c.settled.Purge()
-	c.settleAll(c.Now().Add(changeLasts))
-}
-
-// settleAll believes nothing for longer that is asked for before at. c.mu is
-// held.
-func (c *cache[K, V]) settleAll(at time.Time) {
-	if at.After(c.allSettled) {
-		c.allSettled = at
-	}
 }

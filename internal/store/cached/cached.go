@@ -74,17 +74,20 @@ func New(store chat.Store, o Options) *Store {
 	if o.Announce == nil {
 		o.Announce = func(context.Context, chat.Event) error { return nil }
 	}
-	s := shared{Options: o, outage: &outage{}, background: newBackground(), horizon: &horizon{}}
-	return &Store{
+	of := shared{Options: o, outage: &outage{}, background: newBackground(), horizon: &horizon{}}
+	s := &Store{
 		Store:   store,
-		options: o, background: s.background, horizon: s.horizon,
-		tokens:      newCache[chat.TokenHash, chat.Token](s),
-		users:       newCache[int64, chat.User](s),
-		rooms:       newCache[string, chat.Room](s),
-		uris:        newCache[int64, string](s),
-		memberships: newCache[memberKey, chat.Member](s),
+		options: o, background: of.background, horizon: of.horizon,
+		tokens:      newCache[chat.TokenHash, chat.Token](of),
+		users:       newCache[int64, chat.User](of),
+		rooms:       newCache[string, chat.Room](of),
+		uris:        newCache[int64, string](of),
+		memberships: newCache[memberKey, chat.Member](of),
 		cutoffs:     &outage{},
 	}
+	// All of a user's tokens may be about to change.
+	s.tokens.settledToo = func(t chat.Token) time.Time { return s.users.settledAt(t.UserID) }
+	return s
 }
 
 // Close ends the look-ups in the background. It does not close the store below.
@@ -96,7 +99,7 @@ func (s *Store) Changed(ev *chat.Event) {
 	switch ev.Kind {
 	case chat.EventTokensRevoked:
 		if ev.Others {
-			s.tokens.forgetAll()
+			s.tokens.forgetIf(func(_ chat.TokenHash, t chat.Token) bool { return t.UserID == ev.Subject })
 		} else {
 			s.tokens.forget(ev.Token)
 		}
@@ -108,7 +111,7 @@ func (s *Store) Changed(ev *chat.Event) {
 		s.rooms.forget(ev.Room)
 	case chat.EventTokensChanging:
 		if ev.Others {
-			s.tokens.doubtAll()
+			s.users.doubt(ev.Subject)
 		} else {
 			s.tokens.doubt(ev.Token)
 		}
@@ -163,8 +166,7 @@ func (s *Store) DeleteToken(ctx context.Context, hash chat.TokenHash) error {
 	})
 }
 
-// DeleteTokensOfUser forgets all tokens: which of them are the user's is not
-// known here.
+// DeleteTokensOfUser forgets the user's tokens.
 func (s *Store) DeleteTokensOfUser(ctx context.Context, userID int64, keep chat.TokenHash) error {
 	return s.change(ctx, chat.EventTokensChanging, chat.EventTokensRevoked, chat.Event{Subject: userID, Token: keep, Others: true}, func() error {
 		return s.Store.DeleteTokensOfUser(ctx, userID, keep)
@@ -211,10 +213,10 @@ func (s *Store) UpdateRoom(ctx context.Context, uri string, change chat.RoomChan
 	return room, err
 }
 
-// DeleteRoom forgets the room and all memberships.
+// DeleteRoom forgets the room and its memberships.
 func (s *Store) DeleteRoom(ctx context.Context, uri string) error {
 	err := s.change(ctx, chat.EventRoomChanging, chat.EventRoomDeleted, chat.Event{Room: uri}, func() error { return s.Store.DeleteRoom(ctx, uri) })
-	s.memberships.forgetAll()
+	s.memberships.forgetIf(func(k memberKey, _ chat.Member) bool { return k.uri == uri })
 	return err
 }
 

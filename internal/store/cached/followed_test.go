@@ -111,6 +111,7 @@ func TestFollowed(t *testing.T) {
 
 // twoCaches are those of two processes, over one store with a session.
 type twoCaches struct {
+	disk           chat.Store
 	reader, writer *cached.Store
 	user           chat.User
 	room           chat.Room
@@ -124,7 +125,7 @@ type twoCaches struct {
 func newTwoCaches(t *testing.T) *twoCaches {
 	t.Helper()
 	disk := open(t)
-	c := &twoCaches{now: time.UnixMilli(1_700_000_000_000)}
+	c := &twoCaches{disk: disk, now: time.UnixMilli(1_700_000_000_000)}
 	c.hear = func(ev chat.Event) error { c.reader.Changed(&ev); return nil }
 	o := cached.Options{
 		Entries: 10, Fresh: time.Second, Followed: time.Hour, Stale: time.Hour, Now: func() time.Time { return c.now },
@@ -302,5 +303,28 @@ func TestMemberAddedElsewhere(t *testing.T) {
 				t.Errorf("got %d announcements, want none", len(c.announced))
 			}
 		})
+	}
+}
+
+// A user's change of password is none of the others' business: their tokens are
+// remembered, and believed.
+func TestTokensOfOthersStay(t *testing.T) {
+	c := newTwoCaches(t)
+	lookUp := func() error {
+		_, err := c.reader.TokenByHash(t.Context(), c.token.Hash, c.now)
+		return err
+	}
+	if err := lookUp(); err != nil {
+		t.Fatal(err)
+	}
+	if err := c.writer.DeleteTokensOfUser(t.Context(), c.user.ID+1, chat.TokenHash{}); err != nil {
+		t.Fatal(err)
+	}
+	if err := c.disk.DeleteToken(t.Context(), c.token.Hash); err != nil {
+		t.Fatal(err)
+	}
+	c.pass(30 * time.Second)
+	if err := lookUp(); err != nil {
+		t.Errorf("got %v, want the token that is remembered", err)
 	}
 }

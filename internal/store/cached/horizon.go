@@ -19,10 +19,11 @@ type span struct{ since, until time.Time }
 // time.
 func (h *horizon) hear(at time.Time) {
 	heard := &span{since: at, until: at}
-	if before := h.heard.Load(); before != nil {
+	before := h.heard.Load()
+	if before != nil {
 		heard.since = before.since
 	}
-	h.heard.Store(heard)
+	h.heard.CompareAndSwap(before, heard) // unless some are missed just now
 }
 
 // miss notes that announcements may have been missed.
