@@ -32,9 +32,11 @@ const (
 	cacheEntries = 100_000
 	// maxLag is how many bytes of the log a history read goes through at most.
 	maxLag = 16 << 20
-	// cutoffSettles is how long a gateway may take to hear of the cleaner's
-	// cutoff: the way of a signal through the log, many times over.
-	cutoffSettles = 2 * time.Second
+	// cutoffHeard is how long a gateway may take to hear of the cleaner's cutoff:
+	// the way of a signal through the log, many times over.
+	cutoffHeard = 2 * time.Second
+	// commitLogPeriod is how much a crash of all nodes of Cassandra loses.
+	commitLogPeriod = 10 * time.Second
 	// minMessageTTL is the shortest retention that a session may choose.
 	minMessageTTL = time.Minute
 )
@@ -59,19 +61,27 @@ func newCore(c config.Config, logger *slog.Logger, log chat.Log, store *cached.S
 	})
 	// It asks the store itself: it has nothing else to turn to, and all the time.
 	k.archiver = archive.New(log, store.Store, archive.Options{Metrics: k.metrics, Logger: logger, Now: time.Now, LossWindow: lossWindow(c)})
-	k.cleaner = clean.New(store, publisher, cutoffSettles, time.Now)
+	k.cleaner = clean.New(store, publisher, cutoffSettles(c), time.Now)
 	return k
 }
 
 // lossWindow is how much the archiver writes again after a failure of the
-// store: three periods of Cassandra's commit log, 10 s by default, since a
-// failure may be noticed late. The embedded store loses rows and watermark
-// together.
+// store: three periods of Cassandra's commit log, since a failure may be noticed
+// late. The embedded store loses rows and watermark together.
 func lossWindow(c config.Config) time.Duration {
 	if !c.Cluster() {
 		return 0
 	}
-	return 30 * time.Second
+	return 3 * commitLogPeriod
+}
+
+// cutoffSettles is how long it takes until a cutoff holds for good. The embedded
+// store keeps it as soon as it has it.
+func cutoffSettles(c config.Config) time.Duration {
+	if !c.Cluster() {
+		return cutoffHeard
+	}
+	return commitLogPeriod + cutoffHeard
 }
 
 func perMinute(n int) chat.Rate { return chat.Rate{PerSecond: float64(n) / 60, Burst: n} }

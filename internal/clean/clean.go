@@ -5,6 +5,7 @@ package clean
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"time"
 
@@ -64,8 +65,8 @@ type Cleaner struct {
 }
 
 // New returns a Cleaner of the store. The publisher tells running gateways of
-// the cutoff; settle is how long they may take to hear of it, which a clean
-// lasts at least.
+// the cutoff; settle is how long it may take until all have heard of it and no
+// crash of the store can take it back, which a clean lasts at least.
 func New(store Store, publisher *chat.Publisher, settle time.Duration, now func() time.Time) *Cleaner {
 	return &Cleaner{store: store, publisher: publisher, settle: settle, now: now}
 }
@@ -78,9 +79,10 @@ func (c *Cleaner) Clean(ctx context.Context, o Options, progress func(Report)) (
 		return Report{}, err
 	}
 	start := c.now()
-	settled := time.NewTimer(c.settle)
-	defer settled.Stop()
-	report := Report{Cutoff: start.Add(-time.Duration(o.Days) * 24 * time.Hour), DryRun: o.DryRun}
+	// Stores keep whole milliseconds, as messages have.
+	cutoff := start.Add(-time.Duration(o.Days) * 24 * time.Hour).Truncate(time.Millisecond)
+	report := Report{Cutoff: cutoff, DryRun: o.DryRun}
+	var settled <-chan time.Time
 	if !o.DryRun {
 		// The cutoff comes first: from here on readers refuse what is older,
 		// also what is still in the log and would be archived later.
@@ -90,6 +92,7 @@ func (c *Cleaner) Clean(ctx context.Context, o Options, progress func(Report)) (
 		if err := c.publisher.SignalCutoff(ctx); err != nil {
 			return report, fmt.Errorf("tell gateways of the cutoff: %w", err)
 		}
+		settled = time.After(c.settle)
 		tokens, err := c.store.DeleteExpiredTokens(ctx, start)
 		if err != nil {
 			return report, fmt.Errorf("delete expired tokens: %w", err)
@@ -105,19 +108,27 @@ func (c *Cleaner) Clean(ctx context.Context, o Options, progress func(Report)) (
 		return nil
 	})
 	if err == nil && !o.DryRun {
-		err = wait(ctx, settled.C)
+		err = c.settleCutoff(ctx, settled, cutoff)
 	}
 	report.TookSeconds = c.now().Sub(start).Seconds()
 	return report, err
 }
 
-func wait(ctx context.Context, settled <-chan time.Time) error {
+// settleCutoff waits until the cutoff holds for good, and makes sure that it does.
+func (c *Cleaner) settleCutoff(ctx context.Context, settled <-chan time.Time, cutoff time.Time) error {
 	select {
 	case <-settled:
-		return nil
 	case <-ctx.Done():
 		return ctx.Err()
 	}
+	kept, err := c.store.Cutoff(ctx)
+	if err != nil {
+		return fmt.Errorf("read cutoff: %w", err)
+	}
+	if kept.Before(cutoff) {
+		return errors.New("the store has crashed and lost the cutoff: clean once more")
+	}
+	return nil
 }
 
 func (c *Cleaner) cleanRoom(ctx context.Context, uri string, now time.Time, dryRun bool, report *Report) error {

@@ -1,6 +1,7 @@
 package clean_test
 
 import (
+	"context"
 	"fmt"
 	"testing"
 	"time"
@@ -94,6 +95,20 @@ func TestCleanTellsGateways(t *testing.T) {
 	}
 	if ev, err := chat.DecodeEvent(batch.Records[0].Key, batch.Records[0].Value); err != nil || ev.Kind != chat.EventCutoff {
 		t.Errorf("signal: got %+v, %v, want the cutoff", ev, err)
+	}
+}
+
+// forgetful is a store that all of its nodes' crash has thrown back.
+type forgetful struct{ *storelocal.Store }
+
+func (forgetful) Cutoff(context.Context) (time.Time, error) { return time.Time{}, nil }
+
+// A clean does not report success for a cutoff that is lost.
+func TestCleanNoticesALostCutoff(t *testing.T) {
+	_, store, log := newCleaner(t)
+	cleaner := clean.New(forgetful{store}, chat.NewPublisher(log), 0, func() time.Time { return now })
+	if _, err := cleaner.Clean(t.Context(), clean.Options{Days: 2}, func(clean.Report) {}); err == nil {
+		t.Error("got no error")
 	}
 }
 
