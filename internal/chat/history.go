@@ -5,7 +5,10 @@ import (
 	"errors"
 	"fmt"
 	"slices"
+	"sync"
 	"time"
+
+	"golang.org/x/sync/errgroup"
 )
 
 // Page asks for part of a room's history.
@@ -113,12 +116,14 @@ func (m *Messages) knownCutoff(ctx context.Context) (cutoff time.Time, away, err
 	return cutoff, err, nil
 }
 
-// readable decides which messages of a room may still be read.
+// readable decides which messages of a room may still be read, and from where.
 type readable struct {
 	now, cutoff time.Time
 	ttl         time.Duration
-	// away is why the store could not be asked for the cutoff, so that there is
-	// no use in asking it for more; nil if it was.
+	// watermark is how far the store has the messages at least.
+	watermark Watermark
+	// away is why the store could not be asked for these, so that there is no use
+	// in asking it for more; nil if it was.
 	away error
 }
 
@@ -126,11 +131,29 @@ type readable struct {
 // holds for older messages too, where it is shorter than theirs: to lengthen
 // it brings nothing back.
 func (m *Messages) readable(ctx context.Context, room Room) (readable, error) {
-	cutoff, away, err := m.knownCutoff(ctx)
-	if err != nil {
-		return readable{}, err
+	r := readable{ttl: m.ttl(room)}
+	asking, giveUp := context.WithCancel(ctx)
+	defer giveUp()
+	var noWatermark error
+	var watermark sync.WaitGroup
+	watermark.Go(func() { r.watermark, noWatermark = m.store.Watermark(asking, room.Partition) })
+	var err error
+	r.cutoff, r.away, err = m.knownCutoff(ctx)
+	if err != nil || r.away != nil {
+		giveUp() // the store is away, and may answer the other question never
 	}
-	return readable{now: m.options.Now(), cutoff: cutoff, ttl: m.ttl(room), away: away}, nil
+	watermark.Wait()
+	switch {
+	case err != nil:
+		return readable{}, err
+	case noWatermark == nil || r.away != nil:
+	case errors.Is(noWatermark, ErrUnavailable):
+		r.away = fmt.Errorf("read watermark: %w", noWatermark)
+	default:
+		return readable{}, fmt.Errorf("read watermark: %w", noWatermark)
+	}
+	r.now = m.options.Now()
+	return r, nil
 }
 
 // reaches reports whether every message after the position may still be read. A
@@ -166,35 +189,29 @@ func (m *Messages) read(ctx context.Context, room Room, after, before MessageID,
 // errStoreAway marks an error after which the log alone may have the answer.
 var errStoreAway = errors.New("the store is away")
 
-func storeError(act string, err error) error {
-	if errors.Is(err, ErrUnavailable) {
-		return fmt.Errorf("%s: %w: %w", act, errStoreAway, err)
-	}
-	return fmt.Errorf("%s: %w", act, err)
-}
-
-// readBoth merges the store up to the watermark with the log after it.
+// readBoth merges the store up to the watermark with the log after it, which it
+// reads side by side.
 //
-// The watermark is read first: whatever the archiver moves into the store in
+// The watermark was read before: whatever the archiver moves into the store in
 // the meantime is then found twice, and merged, but never missed.
 func (m *Messages) readBoth(ctx context.Context, room Room, after, before MessageID, limit int, newest bool, rule readable) ([]Message, error) {
-	watermark, err := m.store.Watermark(ctx, room.Partition)
-	if err != nil {
-		return nil, storeError("read watermark", err)
-	}
-	recent, err := m.afterWatermark(ctx, room, watermark)
-	if err != nil {
+	var recent, stored []Message
+	group, ctx := errgroup.WithContext(ctx)
+	group.Go(func() (err error) {
+		recent, err = m.afterWatermark(ctx, room, rule.watermark)
+		return err
+	})
+	group.Go(func() (err error) {
+		stored, err = m.readStore(ctx, room, after, before, limit, newest, rule)
+		return err
+	})
+	if err := group.Wait(); err != nil {
 		return nil, err
 	}
 	inRange := func(msg Message) bool {
 		return msg.ID.Compare(after) > 0 && (before.IsZero() || msg.ID.Compare(before) < 0)
 	}
 	recent = slices.DeleteFunc(recent, func(msg Message) bool { return !inRange(msg) || !rule.allows(msg) })
-
-	stored, err := m.readStore(ctx, room, after, before, limit, newest, rule)
-	if err != nil {
-		return nil, err
-	}
 	return trim(merge(stored, recent), limit, newest), nil
 }
 
@@ -206,7 +223,10 @@ func (m *Messages) readStore(ctx context.Context, room Room, after, before Messa
 			RoomURI: room.URI, After: after, Before: before, Limit: limit, Newest: newest, Now: rule.now,
 		})
 		if err != nil {
-			return nil, storeError("read messages", err)
+			if errors.Is(err, ErrUnavailable) {
+				err = fmt.Errorf("%w: %w", errStoreAway, err)
+			}
+			return nil, fmt.Errorf("read messages: %w", err)
 		}
 		full := len(page) == limit
 		allowed := slices.DeleteFunc(slices.Clone(page), func(msg Message) bool { return !rule.allows(msg) })
