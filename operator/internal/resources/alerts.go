@@ -4,7 +4,9 @@ import (
 	"fmt"
 	"strings"
 
+	"gopkg.in/yaml.v3"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
+	corev1 "k8s.io/client-go/applyconfigurations/core/v1"
 )
 
 // The labels of the series.
@@ -91,7 +93,23 @@ func alerts(in Inputs) []alert {
 	return all
 }
 
+// prometheusRule is for a Prometheus that has an operator of its own.
 func prometheusRule(in Inputs) (*unstructured.Unstructured, error) {
+	return foreign(in, prometheusRuleKind, in.Cluster.Name, "", ruleGroups(in))
+}
+
+// alertRules are the same rules as a file, for a Prometheus without one.
+func alertRules(in Inputs) (*unstructured.Unstructured, error) {
+	file, err := yaml.Marshal(ruleGroups(in))
+	if err != nil {
+		return nil, fmt.Errorf("encode the rules: %w", err)
+	}
+	return object(corev1.ConfigMap(in.Cluster.Name+"-alerts", in.Cluster.Namespace).
+		WithLabels(labels(in.Cluster.Name, "")).WithOwnerReferences(owner(in)).
+		WithData(map[string]string{"rules.yml": string(file)}))
+}
+
+func ruleGroups(in Inputs) map[string]any {
 	name, namespace := in.Cluster.Name, in.Cluster.Namespace
 	matchers := strings.NewReplacer(
 		"CLUSTER", fmt.Sprintf(`namespace=%q,%s=%q`, namespace, labelCluster, name),
@@ -105,7 +123,7 @@ func prometheusRule(in Inputs) (*unstructured.Unstructured, error) {
 			"annotations": map[string]any{"summary": a.summary, "runbook_url": runbooks + strings.ToLower(a.name)},
 		})
 	}
-	return foreign(in, prometheusRuleKind, name, "", map[string]any{
+	return map[string]any{
 		"groups": []any{map[string]any{"name": "chatcluster." + namespace + "." + name, "rules": rules}},
-	})
+	}
 }

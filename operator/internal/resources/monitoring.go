@@ -11,21 +11,23 @@ import (
 // modeAuto is the mode in which monitors are made where their kinds exist.
 const modeAuto = "Auto"
 
-// monitors are what Prometheus and Grafana are told, as far as their operators
-// are there.
+// monitors are what Prometheus and Grafana are told, by way of their operators
+// where these are there.
 func monitors(in Inputs) ([]*unstructured.Unstructured, error) {
 	m := in.Cluster.Spec.Monitoring
 	if m.Mode != modeAuto {
 		return nil, nil
 	}
+	// Nothing is wrong with a cluster that rests on purpose.
+	alerting := in.Cluster.Spec.State != v1alpha1.StateHibernated
 	var all []*unstructured.Unstructured
 	for _, made := range []struct {
 		wanted bool
 		make   func(Inputs) (*unstructured.Unstructured, error)
 	}{
 		{in.Capabilities.PodMonitor, podMonitor},
-		// Nothing is wrong with a cluster that rests on purpose.
-		{in.Capabilities.PrometheusRule && in.Cluster.Spec.State != v1alpha1.StateHibernated, prometheusRule},
+		{alerting && in.Capabilities.PrometheusRule, prometheusRule},
+		{alerting && !in.Capabilities.PrometheusRule, alertRules},
 		{in.Capabilities.GrafanaDashboard, grafanaDashboard},
 	} {
 		if !made.wanted {

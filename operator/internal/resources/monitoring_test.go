@@ -3,6 +3,7 @@ package resources_test
 import (
 	"encoding/json"
 	"os"
+	"reflect"
 	"regexp"
 	"slices"
 	"strings"
@@ -11,6 +12,7 @@ import (
 	"github.com/chatcluster/chatcluster/internal/metrics"
 	"github.com/chatcluster/chatcluster/operator/internal/resources"
 	"github.com/prometheus/client_golang/prometheus"
+	"gopkg.in/yaml.v3"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 )
 
@@ -116,6 +118,34 @@ func TestAlerts(t *testing.T) {
 	slices.Sort(headings)
 	if !slices.Equal(names, headings) {
 		t.Errorf("the alerts are\n%v\nand docs/runbooks.md explains\n%v", names, headings)
+	}
+}
+
+// Where there is no PrometheusRule, its rules are in a file.
+func TestAlertsWithoutAnOperatorOfPrometheus(t *testing.T) {
+	rules := func(in resources.Inputs) string {
+		for _, u := range all(t, in) {
+			if u.GetKind() == "ConfigMap" && u.GetName() == "talk-alerts" {
+				file, _, _ := unstructured.NestedString(u.Object, "data", "rules.yml")
+				return file
+			}
+		}
+		return ""
+	}
+	in := full()
+	spec, _, _ := unstructured.NestedMap(find(t, in, "PrometheusRule").Object, "spec")
+	if got := rules(in); got != "" {
+		t.Errorf("beside a PrometheusRule: got the file\n%s", got)
+	}
+	in.Capabilities.PrometheusRule = false
+	var file map[string]any
+	if err := yaml.Unmarshal([]byte(rules(in)), &file); err != nil || !reflect.DeepEqual(file, spec) {
+		t.Errorf("got the file %v, %v, want the rules %v", file, err, spec)
+	}
+	in = hibernated()
+	in.Capabilities.PrometheusRule = false
+	if got := rules(in); got != "" {
+		t.Errorf("of a hibernated cluster: got the file\n%s", got)
 	}
 }
 
