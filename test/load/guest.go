@@ -90,33 +90,45 @@ func (l *Load) visit(ctx context.Context, g *guest, uri string) {
 			r.receiveFrom(visit, l.options.Gateways, l.options.Stay)
 		}
 	})
-	talk := func(u user, also func(*chatdtest.Client)) {
-		for turn := 0; visit.Err() == nil; turn++ {
-			c := u[turn%len(u)]
-			s := &sender{room: uri, text: "message " + strconv.FormatInt(l.texts.Add(1), 10), mayBeDenied: u[0] == g.user[0]}
-			l.log.AddSend(l.attempt(visit, s, c))
-			also(c)
-			wait(visit, guestPause)
-		}
-	}
-	clients.Go(func() { talk(g.host, func(*chatdtest.Client) {}) })
-	clients.Go(func() {
-		talk(g.user, func(c *chatdtest.Client) {
-			call, cancel := context.WithTimeout(visit, l.options.CallTimeout)
-			defer cancel()
-			if read, err := c.Newest(call, uri, 200); err == nil {
-				l.log.AddRead(read)
-			}
-		})
-	})
+	clients.Go(func() { l.talk(visit, g.host, sender{room: uri}) })
+	clients.Go(func() { l.talk(visit, g.user, sender{room: uri, mayBeDenied: true}) })
+	clients.Go(func() { l.look(visit, g.user, uri) })
 	pause(ctx, guestStays)
-	for removed := false; !removed && ctx.Err() == nil; wait(ctx, guestPause) {
-		path := "/api/chats/" + uri + "/members/" + c.Username + "/"
-		if removed = l.call(ctx, "to remove a member", g.next(g.host), http.MethodDelete, path, nil).Status/100 == 2; removed {
-			l.log.AddRemoval(checker.Removal{Room: uri, Member: c.Username, End: time.Now()})
+	l.remove(ctx, g, uri)
+	pause(ctx, guestTries)
+}
+
+// talk sends one message after the other, each to the next replica.
+func (l *Load) talk(ctx context.Context, u user, s sender) {
+	for turn := 0; ctx.Err() == nil; turn++ {
+		s.text = "message " + strconv.FormatInt(l.texts.Add(1), 10)
+		l.log.AddSend(l.attempt(ctx, &s, u[turn%len(u)]))
+		wait(ctx, guestPause)
+	}
+}
+
+// look reads as long as that is allowed, and goes on asking.
+func (l *Load) look(ctx context.Context, u user, uri string) {
+	for turn := 0; ctx.Err() == nil; turn++ {
+		call, cancel := context.WithTimeout(ctx, l.options.CallTimeout)
+		if read, err := u[turn%len(u)].Newest(call, uri, 200); err == nil {
+			l.log.AddRead(read)
+		}
+		cancel()
+		wait(ctx, guestPause)
+	}
+}
+
+// remove has the host remove the guest until it is acknowledged.
+func (l *Load) remove(ctx context.Context, g *guest, uri string) {
+	username := g.user[0].Username
+	for ; ctx.Err() == nil; wait(ctx, guestPause) {
+		path := "/api/chats/" + uri + "/members/" + username + "/"
+		if l.call(ctx, "to remove a member", g.next(g.host), http.MethodDelete, path, nil).Status/100 == 2 {
+			l.log.AddRemoval(checker.Removal{Room: uri, Member: username, End: time.Now()})
+			return
 		}
 	}
-	pause(ctx, guestTries)
 }
 
 func pause(ctx context.Context, d time.Duration) {
