@@ -86,8 +86,9 @@ func TestFaults(t *testing.T) {
 	for role, members := range s.members {
 		shape.Sizes[role] = len(members)
 	}
-	// Every cache has seen everyone, and every client has received something.
-	l.During(func() { time.Sleep(3 * time.Second) })
+	// Afterwards every receiver has been at every gateway, so that each knows them
+	// all: who is not known cannot come while Cassandra is away.
+	l.During(func() { time.Sleep(replicas * stay) })
 	l.Check(t, "before any fault")
 	rounds, began := 0, time.Now()
 	for round := range faults.Plan(*seed, shape) {
@@ -172,13 +173,16 @@ func newSystem(t *testing.T) *system {
 	return s
 }
 
+// stay is how long a receiver stays at a gateway, at most.
+const stay = 6 * time.Second
+
 // settleTimeout is how long everything may take to come back once nothing is
 // broken any more.
 const settleTimeout = 90 * time.Second
 
 // loadOptions have the clients go from each replica to the next, by its line.
 func (s *system) loadOptions() load.Options {
-	o := load.Options{Stay: 6 * time.Second, SettleTimeout: settleTimeout}
+	o := load.Options{Stay: stay, SettleTimeout: settleTimeout}
 	for _, m := range s.members[faults.API] {
 		o.APIs = append(o.APIs, m.line.Addr())
 	}
