@@ -32,14 +32,6 @@ type cache[K comparable, V any] struct {
 	settledToo func(V) time.Time
 }
 
-// shared is what the caches of a Store have in common.
-type shared struct {
-	Options
-	outage     *outage
-	background *background
-	horizon    *horizon
-}
-
 type entry[V any] struct {
 	value  V
 	loaded time.Time

@@ -28,24 +28,6 @@ import (
 	"github.com/chatcluster/chatcluster/internal/chat"
 )
 
-// Options are the settings of a Store.
-type Options struct {
-	// Entries bounds each kind of entry; those used longest ago go first.
-	Entries int
-	// Fresh is how long an entry is believed.
-	Fresh time.Duration
-	// Followed is how long it is while the announcements are heard.
-	Followed time.Duration
-	// Announce tells the other processes of a change, as an announcement of
-	// package chat; nil where there are none. A change that cannot be announced is
-	// not made.
-	Announce func(context.Context, chat.Event) error
-	// Stale is how long an entry serves while the store is unavailable.
-	Stale time.Duration
-	// Now is the clock.
-	Now func() time.Time
-}
-
 type memberKey struct {
 	uri    string
 	userID int64
