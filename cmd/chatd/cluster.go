@@ -56,11 +56,10 @@ func openCluster(ctx context.Context, c config.Config, fetchLinger time.Duration
 		store.Close()
 		return nil, &backendError{"kafka", err}
 	}
-	reads := cached.New(store, cached.Options{
-		Entries: cacheEntries, Fresh: cacheFresh, Followed: cacheFollowed, Stale: cacheStale,
-		Announce: chat.NewPublisher(log).Announce, Now: time.Now,
-	})
-	k := &cluster{core: newCore(c, logger, log, reads), kafka: log, cassandra: store}
+	memory := cached.Options{
+		Fresh: cacheFresh, Followed: cacheFollowed, Stale: cacheStale, Announce: chat.NewPublisher(log).Announce,
+	}
+	k := &cluster{core: newCore(c, logger, log, store, memory), kafka: log, cassandra: store}
 	// From here on history can be read without Cassandra, see ADR 0007.
 	if _, err := k.messages.Cutoff(ctx); err != nil {
 		return nil, errors.Join(&backendError{"cassandra", err}, k.close())

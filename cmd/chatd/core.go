@@ -41,8 +41,14 @@ const (
 	minMessageTTL = time.Minute
 )
 
-func newCore(c config.Config, logger *slog.Logger, log chat.Log, store *cached.Store) *core {
-	k := &core{config: c, logger: logger, metrics: metrics.New(version), log: log, store: store}
+// newCore returns a core over a log and a store, of which it remembers answers as
+// memory says: how long they are believed.
+func newCore(c config.Config, logger *slog.Logger, log chat.Log, under chat.Store, memory cached.Options) *core {
+	m := metrics.New(version)
+	memory.Entries, memory.Now = cacheEntries, time.Now
+	memory.Asked = func(kind string) { m.Lookups.WithLabelValues(kind).Inc() }
+	store := cached.New(under, memory)
+	k := &core{config: c, logger: logger, metrics: m, log: log, store: store}
 	publisher := chat.NewPublisher(log)
 	k.accounts = chat.NewAccounts(store, publisher, chat.AccountsOptions{
 		TokenTTL:         c.TokenTTL,
@@ -60,7 +66,7 @@ func newCore(c config.Config, logger *slog.Logger, log chat.Log, store *cached.S
 		MaxLag: maxLag, Now: time.Now,
 	})
 	// It asks the store itself: it has nothing else to turn to, and all the time.
-	k.archiver = archive.New(log, store.Store, archive.Options{Metrics: k.metrics, Logger: logger, Now: time.Now, LossWindow: lossWindow(c)})
+	k.archiver = archive.New(log, under, archive.Options{Metrics: k.metrics, Logger: logger, Now: time.Now, LossWindow: lossWindow(c)})
 	k.cleaner = clean.New(store, publisher, cutoffSettles(c), time.Now)
 	return k
 }

@@ -46,8 +46,8 @@ func openEmbedded(c config.Config, logger *slog.Logger) (*embedded, error) {
 	}
 	// Everything is written through the cache by this process alone, so what it
 	// knows stays right.
-	store := cached.New(disk, cached.Options{Entries: cacheEntries, Fresh: time.Hour, Now: time.Now})
-	return &embedded{core: newCore(c, logger, segments, store), segments: segments, disk: disk}, nil
+	memory := cached.Options{Fresh: time.Hour}
+	return &embedded{core: newCore(c, logger, segments, disk, memory), segments: segments, disk: disk}, nil
 }
 
 // close closes the log last: the store is a view of it.

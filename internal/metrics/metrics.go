@@ -74,6 +74,9 @@ type Metrics struct {
 	ArchivePartitions prometheus.Gauge
 
 	DependencyUp *prometheus.GaugeVec // dependency
+	// Lookups are those of accounts, rooms and memberships that memory did not
+	// answer, or was not sure of any more.
+	Lookups *prometheus.CounterVec // kind
 }
 
 // latencyBuckets reach from 100 µs to 10 s.
@@ -129,6 +132,9 @@ func New(version string) *Metrics {
 		DependencyUp: prometheus.NewGaugeVec(prometheus.GaugeOpts{
 			Name: "chat_dependency_up", Help: "1 if Kafka or Cassandra answered the last check, else 0.",
 		}, []string{"dependency"}),
+		Lookups: prometheus.NewCounterVec(prometheus.CounterOpts{
+			Name: "chat_store_lookups_total", Help: "Tokens, users, rooms and members that the store was asked for.",
+		}, []string{"kind"}),
 		ArchiveLag: prometheus.NewGauge(prometheus.GaugeOpts{
 			Name: "chat_archive_lag_messages", Help: "Log records that are not archived yet, of the partitions that this process archives.",
 		}),
@@ -144,7 +150,7 @@ func New(version string) *Metrics {
 	m.Registry.MustRegister(
 		m.Connections, m.Opened, m.Closed, m.Deliveries, m.Dropped, m.Resumes, m.DeliveryLatency,
 		m.Accepted, m.Refused, m.AppendDuration, m.RequestDuration,
-		m.Archived, m.ForeignRecords, m.ArchiveLag, m.ArchivePartitions, m.DependencyUp, buildInfo,
+		m.Archived, m.ForeignRecords, m.ArchiveLag, m.ArchivePartitions, m.DependencyUp, m.Lookups, buildInfo,
 		collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}),
 	)
 	m.preset()

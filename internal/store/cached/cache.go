@@ -14,6 +14,7 @@ import (
 // something was not found: what is asked for next is often just being made.
 type cache[K comparable, V any] struct {
 	shared
+	kind string // of the answers, for Options.Asked
 
 	mu      sync.Mutex // guards the rest
 	entries *lru.LRU[K, entry[V]]
@@ -40,8 +41,8 @@ type entry[V any] struct {
 // loader asks the store for the value of a key.
 type loader[V any] func(context.Context) (V, error)
 
-func newCache[K comparable, V any](s shared) *cache[K, V] {
-	c := &cache[K, V]{shared: s, refreshing: map[K]bool{}}
+func newCache[K comparable, V any](s shared, kind string) *cache[K, V] {
+	c := &cache[K, V]{shared: s, kind: kind, refreshing: map[K]bool{}}
 	size := max(s.Entries, 1)
 	// The only error is a size that is not positive.
 	c.entries, _ = lru.NewLRU[K, entry[V]](size, nil)
@@ -113,6 +114,7 @@ func later(a, b time.Time) time.Time {
 
 // load asks the store, and keeps the answer unless something changes meanwhile.
 func (c *cache[K, V]) load(ctx context.Context, key K, load loader[V]) (V, error) {
+	c.Asked(c.kind)
 	asked := c.Now()
 	c.mu.Lock()
 	forgets := c.forgets

@@ -56,15 +56,18 @@ func New(store chat.Store, o Options) *Store {
 	if o.Announce == nil {
 		o.Announce = func(context.Context, chat.Event) error { return nil }
 	}
+	if o.Asked == nil {
+		o.Asked = func(string) {}
+	}
 	of := shared{Options: o, outage: &outage{}, background: newBackground(), horizon: &horizon{}}
 	s := &Store{
 		Store:   store,
 		options: o, background: of.background, horizon: of.horizon,
-		tokens:      newCache[chat.TokenHash, chat.Token](of),
-		users:       newCache[int64, chat.User](of),
-		rooms:       newCache[string, chat.Room](of),
-		uris:        newCache[int64, string](of),
-		memberships: newCache[memberKey, chat.Member](of),
+		tokens:      newCache[chat.TokenHash, chat.Token](of, "token"),
+		users:       newCache[int64, chat.User](of, "user"),
+		rooms:       newCache[string, chat.Room](of, "room"),
+		uris:        newCache[int64, string](of, "room"),
+		memberships: newCache[memberKey, chat.Member](of, "member"),
 		cutoffs:     &outage{},
 	}
 	// All of a user's tokens may be about to change.

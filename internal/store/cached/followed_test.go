@@ -3,6 +3,7 @@ package cached_test
 import (
 	"context"
 	"errors"
+	"maps"
 	"testing"
 	"time"
 
@@ -326,5 +327,27 @@ func TestTokensOfOthersStay(t *testing.T) {
 	c.pass(30 * time.Second)
 	if err := lookUp(); err != nil {
 		t.Errorf("got %v, want the token that is remembered", err)
+	}
+}
+
+func TestAsked(t *testing.T) {
+	c := newTwoCaches(t)
+	asked := map[string]int{}
+	s := cached.New(c.disk, cached.Options{Entries: 10, Fresh: time.Second, Asked: func(kind string) { asked[kind]++ }, Now: func() time.Time { return c.now }})
+	defer s.Close()
+	for range 2 {
+		for _, lookUp := range []func() error{
+			func() error { _, err := s.TokenByHash(t.Context(), c.token.Hash, c.now); return err },
+			func() error { _, err := s.UserByID(t.Context(), c.user.ID); return err },
+			func() error { _, err := s.RoomByURI(t.Context(), c.room.URI); return err },
+			func() error { _, err := s.Member(t.Context(), c.room.URI, c.user.ID); return err },
+		} {
+			if err := lookUp(); err != nil {
+				t.Fatal(err)
+			}
+		}
+	}
+	if want := map[string]int{"token": 1, "user": 1, "room": 1, "member": 1}; !maps.Equal(asked, want) {
+		t.Errorf("got %v, want %v", asked, want)
 	}
 }

@@ -21,6 +21,9 @@ type Options struct {
 	Announce func(context.Context, chat.Event) error
 	// Stale is how long an entry serves while the store is unavailable.
 	Stale time.Duration
+	// Asked is told of each look-up that the store gets: of a token, user, room or
+	// member. nil is nobody.
+	Asked func(kind string)
 	// Now is the clock.
 	Now func() time.Time
 }
