@@ -57,7 +57,7 @@ func (f *frontends) front() http.Handler {
 	f.routeStream(router)
 	f.pages.Register(router)
 	router.PathPrefix("/").Handler(f.rest.Handler())
-	return router
+	return f.lettingGo(router)
 }
 
 // delivery is the gateway's address: both sockets, and the probes.
@@ -68,7 +68,18 @@ func (f *frontends) delivery() http.Handler {
 		router.Handle(probe, f.rest.Handler())
 	}
 	router.PathPrefix("/").Handler(f.sockets.SessionHandler())
-	return router
+	return f.lettingGo(router)
+}
+
+// lettingGo ends the connections of requests once the server drains: a client that
+// kept one would lose the request that it sends just when the server closes it.
+func (f *frontends) lettingGo(handler http.Handler) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if f.rest.Draining() {
+			w.Header().Set("Connection", "close")
+		}
+		handler.ServeHTTP(w, r)
+	})
 }
 
 func (f *frontends) routeStream(router *mux.Router) {

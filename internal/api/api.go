@@ -74,6 +74,9 @@ func New(accounts *chat.Accounts, rooms *chat.Rooms, messages *chat.Messages, au
 // load balancer is to send new requests elsewhere before the server stops.
 func (a *API) Drain() { a.draining.Store(true) }
 
+// Draining reports whether Drain was called.
+func (a *API) Draining() bool { return a.draining.Load() }
+
 func peerHost(r *http.Request) string {
 	host, _, err := net.SplitHostPort(r.RemoteAddr)
 	if err != nil {

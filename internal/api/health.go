@@ -19,7 +19,7 @@ func (a *API) readyz(ctx context.Context, _ *request) (answer, error) {
 			a.options.Logger.WarnContext(ctx, "not ready", "check", check.Name, "tolerated", check.Tolerated, "err", check.Err)
 		}
 	}
-	report := readiness.Judge(a.draining.Load(), checks)
+	report := readiness.Judge(a.Draining(), checks)
 	if !report.Ready() {
 		return answer{status: http.StatusServiceUnavailable, body: report}, nil
 	}

@@ -42,6 +42,17 @@ func listen(t *testing.T, c *chatdtest.Client, uri string) *websocket.Conn {
 	return conn
 }
 
+// letsGo reports whether the server closes the connection after an answer.
+func letsGo(t *testing.T, address string) bool {
+	t.Helper()
+	response, err := http.Get("http://" + address + "/livez")
+	if err != nil {
+		t.Fatal(err)
+	}
+	response.Body.Close()
+	return response.Close
+}
+
 // TestDrain: what a client and a load balancer see of a server that is told to
 // stop.
 func TestDrain(t *testing.T) {
@@ -49,8 +60,16 @@ func TestDrain(t *testing.T) {
 	user := chatdtest.Register(t, s, "amir")
 	uri := user.CreateSession(t)
 	conn := listen(t, user, uri)
+	if letsGo(t, s.API) {
+		t.Error("a server that does not stop closes the connections of requests")
+	}
 	s.Signal(t, syscall.SIGTERM)
 	eventually(t, "/readyz says that it drains", func() bool { return draining(t, user) })
+	for name, address := range map[string]string{"API": s.API, "gateway": s.Gateway} {
+		if !letsGo(t, address) {
+			t.Errorf("the %s of a server that stops keeps the connections of requests", name)
+		}
+	}
 
 	// For the delay everything is served, to new clients too.
 	late := listen(t, user, uri)
