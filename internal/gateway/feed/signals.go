@@ -19,8 +19,8 @@ type SignalOptions struct {
 	Ready func()
 	// Handle gets the signals, one after the other.
 	Handle func(*chat.Event)
-	// Heard is told, about every heardEvery, that Handle has had every
-	// announcement that was made before at.
+	// Heard is told, about four times a second and by one caller, that Handle has
+	// had every announcement that was made before at.
 	Heard func(at time.Time)
 	// Lost is called where signals may have been missed.
 	Lost func()
