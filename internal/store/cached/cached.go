@@ -26,6 +26,7 @@ import (
 	"time"
 
 	"github.com/chatcluster/chatcluster/internal/chat"
+	lru "github.com/hashicorp/golang-lru/v2"
 )
 
 type memberKey struct {
@@ -43,8 +44,8 @@ type Store struct {
 	tokens *cache[chat.TokenHash, chat.Token]
 	users  *cache[int64, chat.User]
 	rooms  *cache[string, chat.Room]
-	// uris are the rooms' URIs by their ids: what never changes.
-	uris        *cache[int64, string]
+	// uris are the rooms' URIs by their ids, which never change.
+	uris        *lru.Cache[int64, string]
 	memberships *cache[memberKey, chat.Member]
 	// cutoffs is about the cutoff alone: without it no history can be read from
 	// the store, whatever else fails or does not.
@@ -60,13 +61,15 @@ func New(store chat.Store, o Options) *Store {
 		o.Asked = func(string) {}
 	}
 	of := shared{Options: o, outage: &outage{}, background: newBackground(), horizon: &horizon{}}
+	// The only error is a size that is not positive.
+	uris, _ := lru.New[int64, string](max(o.Entries, 1))
 	s := &Store{
 		Store:   store,
 		options: o, background: of.background, horizon: of.horizon,
 		tokens:      newCache[chat.TokenHash, chat.Token](of, "token"),
 		users:       newCache[int64, chat.User](of, "user"),
 		rooms:       newCache[string, chat.Room](of, "room"),
-		uris:        newCache[int64, string](of, "room"),
+		uris:        uris,
 		memberships: newCache[memberKey, chat.Member](of, "member"),
 		cutoffs:     &outage{},
 	}
@@ -177,14 +180,17 @@ func (s *Store) RoomByURI(ctx context.Context, uri string) (chat.Room, error) {
 	return s.rooms.get(ctx, uri, func(ctx context.Context) (chat.Room, error) { return s.Store.RoomByURI(ctx, uri) })
 }
 
-// RoomByID is cached.
+// RoomByID is cached by the room's URI.
 func (s *Store) RoomByID(ctx context.Context, id int64) (chat.Room, error) {
-	uri, err := s.uris.get(ctx, id, func(ctx context.Context) (string, error) {
+	uri, ok := s.uris.Get(id)
+	if !ok {
+		s.options.Asked("room")
 		room, err := s.Store.RoomByID(ctx, id)
-		return room.URI, err
-	})
-	if err != nil {
-		return chat.Room{}, err
+		if err != nil {
+			return chat.Room{}, err
+		}
+		uri = room.URI
+		s.uris.Add(id, uri)
 	}
 	return s.RoomByURI(ctx, uri)
 }
