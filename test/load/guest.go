@@ -51,7 +51,7 @@ func (l *Load) visits(ctx context.Context, g *guest) {
 // invite makes a session with the guest in it. One of which it is not known
 // whether the guest is in it is of no use: they might be let in at any time.
 func (l *Load) invite(ctx context.Context, g *guest) (uri string, ok bool) {
-	answer := l.call(ctx, "to make a session", g.next(g.host), http.MethodPost, "/api/chats/", nil)
+	answer := l.change(ctx, "to make a session", g.next(g.host), http.MethodPost, "/api/chats/", nil)
 	var session struct {
 		URI string `json:"uri"`
 	}
@@ -59,19 +59,14 @@ func (l *Load) invite(ctx context.Context, g *guest) (uri string, ok bool) {
 		return "", false
 	}
 	username := g.user[0].Username
-	answer = l.call(ctx, "to add a member", g.next(g.host), http.MethodPatch, "/api/chats/"+session.URI+"/", url.Values{"username": {username}})
+	answer = l.change(ctx, "to add a member", g.next(g.host), http.MethodPatch, "/api/chats/"+session.URI+"/", url.Values{"username": {username}})
 	return session.URI, answer.Status == http.StatusOK
 }
 
-// call makes a call that changes something; for an answer that no fault explains
-// it fails the test.
-func (l *Load) call(ctx context.Context, what string, c *chatdtest.Client, method, path string, form url.Values) chatdtest.Answer {
-	ctx, cancel := context.WithTimeout(ctx, l.options.CallTimeout)
-	defer cancel()
-	answer, err := c.Call(ctx, method, path, form)
-	if err != nil {
-		answer = chatdtest.Answer{}
-	}
+// change makes a call that changes something; for an answer that no fault
+// explains it fails the test.
+func (l *Load) change(ctx context.Context, what string, c *chatdtest.Client, method, path string, form url.Values) chatdtest.Answer {
+	answer := l.call(ctx, c, method, path, form)
 	l.explain(ctx, what, answer)
 	return answer
 }
@@ -110,11 +105,7 @@ func (l *Load) talk(ctx context.Context, u user, s sender) {
 // look reads as long as that is allowed, and goes on asking.
 func (l *Load) look(ctx context.Context, u user, uri string) {
 	for turn := 0; ctx.Err() == nil; turn++ {
-		call, cancel := context.WithTimeout(ctx, l.options.CallTimeout)
-		if read, err := u[turn%len(u)].Newest(call, uri, 200); err == nil {
-			l.log.AddRead(read)
-		}
-		cancel()
+		_ = l.readNewest(ctx, u[turn%len(u)], uri) // from some time on it is refused
 		wait(ctx, guestPause)
 	}
 }
@@ -124,16 +115,9 @@ func (l *Load) remove(ctx context.Context, g *guest, uri string) {
 	username := g.user[0].Username
 	for ; ctx.Err() == nil; wait(ctx, guestPause) {
 		path := "/api/chats/" + uri + "/members/" + username + "/"
-		if l.call(ctx, "to remove a member", g.next(g.host), http.MethodDelete, path, nil).Status/100 == 2 {
+		if l.change(ctx, "to remove a member", g.next(g.host), http.MethodDelete, path, nil).Status/100 == 2 {
 			l.log.AddRemoval(checker.Removal{Room: uri, Member: username, End: time.Now()})
 			return
 		}
-	}
-}
-
-func pause(ctx context.Context, d time.Duration) {
-	select {
-	case <-ctx.Done():
-	case <-time.After(d):
 	}
 }

@@ -205,10 +205,12 @@ func (l *Load) During(act func()) {
 }
 
 // wait is a pause of up to most.
-func wait(ctx context.Context, most time.Duration) {
+func wait(ctx context.Context, most time.Duration) { pause(ctx, rand.N(most)) }
+
+func pause(ctx context.Context, d time.Duration) {
 	select {
 	case <-ctx.Done():
-	case <-time.After(rand.N(most)):
+	case <-time.After(d):
 	}
 }
 
@@ -233,23 +235,29 @@ func (l *Load) send(ctx context.Context, s *sender) {
 }
 
 func (l *Load) attempt(ctx context.Context, s *sender, c *chatdtest.Client) checker.Send {
-	call, cancel := context.WithTimeout(ctx, l.options.CallTimeout)
-	defer cancel()
 	start := time.Now()
 	var header []string
 	if s.key != "" {
 		header = []string{"Idempotency-Key", s.key}
 	}
-	answer, err := c.Call(call, http.MethodPost, "/api/chats/"+s.room+"/messages/", url.Values{"message": {s.text}}, header...)
-	if err != nil {
-		answer = chatdtest.Answer{}
-	}
+	answer := l.call(ctx, c, http.MethodPost, "/api/chats/"+s.room+"/messages/", url.Values{"message": {s.text}}, header...)
 	if !s.mayBeDenied || answer.Status != http.StatusForbidden {
 		l.explain(ctx, "a send", answer)
 	}
 	sent := c.Logged(answer, s.room, s.text)
 	sent.Key, sent.Start = s.key, start
 	return sent
+}
+
+// call waits for an answer as long as clients do; without one it is zero.
+func (l *Load) call(ctx context.Context, c *chatdtest.Client, method, path string, form url.Values, header ...string) chatdtest.Answer {
+	ctx, cancel := context.WithTimeout(ctx, l.options.CallTimeout)
+	defer cancel()
+	answer, err := c.Call(ctx, method, path, form, header...)
+	if err != nil {
+		return chatdtest.Answer{}
+	}
+	return answer
 }
 
 // explain fails the test for an answer that no fault explains: whoever cannot
@@ -298,11 +306,8 @@ func (r *receiver) receiveFrom(ctx context.Context, gateways []string, stay time
 func (l *Load) read(ctx context.Context, u user, turn int) {
 	for ; ctx.Err() == nil; wait(ctx, readPause) {
 		turn++
-		call, cancel := context.WithTimeout(ctx, l.options.CallTimeout)
-		read, err := u[turn%len(u)].Newest(call, l.uris[turn%rooms], 200)
-		cancel()
+		err := l.readNewest(ctx, u[turn%len(u)], l.uris[turn%rooms])
 		if err == nil {
-			l.log.AddRead(read)
 			continue
 		}
 		var status *chatdtest.StatusError
@@ -311,6 +316,17 @@ func (l *Load) read(ctx context.Context, u user, turn int) {
 		}
 		l.explain(ctx, "a history", status.Answer)
 	}
+}
+
+// readNewest reads and logs the newest part of a history.
+func (l *Load) readNewest(ctx context.Context, c *chatdtest.Client, uri string) error {
+	ctx, cancel := context.WithTimeout(ctx, l.options.CallTimeout)
+	defer cancel()
+	read, err := c.Newest(ctx, uri, 200)
+	if err == nil {
+		l.log.AddRead(read)
+	}
+	return err
 }
 
 // MustGoOn checks that sending and live delivery go on for a while.
