@@ -28,10 +28,11 @@ const (
 
 // topicState is what is known of a topic. It is never changed, only replaced.
 type topicState struct {
-	name    string
-	id      uuid
-	epoch   uint32
-	leaders []int32
+	name  string
+	id    uuid
+	epoch uint32
+	// leaders are by partition.
+	leaders []leader
 }
 
 // cluster keeps the metadata: who leads what, and which life each topic is in.
@@ -213,7 +214,10 @@ func (c *cluster) resolve(ctx context.Context, m metadata) (map[chat.Topic]topic
 		case known:
 			c.options.Logger.Warn("topic unavailable", "error", err)
 			state = old
-			state.leaders = slices.Repeat([]int32{-1}, len(old.leaders))
+			state.leaders = make([]leader, len(old.leaders))
+			for i, l := range old.leaders {
+				state.leaders[i] = leader{-1, l.epoch}
+			}
 		default:
 			errs = append(errs, err)
 		}
@@ -232,8 +236,9 @@ func (c *cluster) state(ctx context.Context, name string, m metadata, old topicS
 	if err := brokerError(t.code, ""); err != nil {
 		return topicState{}, missing(name, err)
 	}
-	state := topicState{name: name, id: t.id, epoch: old.epoch, leaders: t.leaders()}
+	state := topicState{name: name, id: t.id, epoch: old.epoch, leaders: t.leaders}
 	if t.id == old.id {
+		state.leaders = newest(old.leaders, t.leaders)
 		return state, nil
 	}
 	epoch, err := c.options.Epochs.Epoch(ctx, name, t.id.String())
@@ -245,6 +250,18 @@ func (c *cluster) state(ctx context.Context, name string, m metadata, old topicS
 	}
 	state.epoch = epoch
 	return state, nil
+}
+
+// newest are the leaders that a broker tells, but where it is behind what was
+// known: one that was held up still believes itself to lead what others do now.
+func newest(known, told []leader) []leader {
+	leaders := slices.Clone(told)
+	for i := range min(len(known), len(told)) {
+		if known[i].epoch > told[i].epoch {
+			leaders[i] = known[i]
+		}
+	}
+	return leaders
 }
 
 func missing(topic string, err error) error {
@@ -268,7 +285,7 @@ func (c *cluster) topic(t chat.Topic) (topicState, bool) {
 // place is where a partition is now.
 type place struct {
 	topic   topicState
-	broker  int32
+	leader  leader
 	address string
 }
 
@@ -287,11 +304,11 @@ func (c *cluster) find(p chat.Partition) (place, error) {
 		return place{topic: state}, fmt.Errorf("%s has %d partitions, not %s: %w", p.Topic, len(state.leaders), p, errNoLeader)
 	}
 	leader := state.leaders[p.Number]
-	address, ok := c.brokers[leader]
+	address, ok := c.brokers[leader.broker]
 	if !ok {
 		return place{topic: state}, fmt.Errorf("%s: %w", p, errNoLeader)
 	}
-	return place{topic: state, broker: leader, address: address}, nil
+	return place{topic: state, leader: leader, address: address}, nil
 }
 
 // address is that of a broker.

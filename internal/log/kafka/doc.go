@@ -4,13 +4,14 @@
 // Of kafka-go it uses the protocol messages, SASL, compression and the
 // consumer group's generations. Its Writer and Reader are not used: the one
 // waits for a timer and cannot repeat a request without a duplicate, the other
-// costs a connection per partition. Three requests are framed here, because
+// costs a connection per partition. Four requests are framed here, because
 // kafka-go's versions of them lack what this package rests on:
 //
 //   - Metadata with topic ids, by which a recreated topic is told from the old
 //     one;
 //   - Fetch by topic id, decoded with the append time of each batch (kafka-go
 //     gives the producer's time instead);
+//   - Fetch and ListOffsets with the leader's epoch, see below;
 //   - Produce by topic id, with the idempotent producer's numbers in the batch.
 //
 // # Append
@@ -33,6 +34,16 @@
 // for the old one. Appends go by it from Kafka 4.1 on; before that, appends to
 // a topic that was recreated within the last 10 seconds may be told the old
 // epoch.
+//
+// # Leaders
+//
+// A broker serves what it has of a partition to whoever asks, also as a
+// follower and also if it was replaced as the leader and does not know it yet:
+// late, and less than was acknowledged. So all reads name the epoch of the
+// leader that they mean, a broker that knows better or is behind refuses them,
+// and what is known of the leaders never goes back to an older epoch. Nobody
+// can refuse while neither the broker nor this process has heard of the new
+// leader.
 //
 // # Concurrency
 //

@@ -37,6 +37,21 @@ func DecodeAll(b []byte) []error {
 	return append(errs, d.err)
 }
 
+// Newest is newest, of leaders as pairs of broker and epoch.
+func Newest(known, told [][2]int32) [][2]int32 {
+	leaders := func(pairs [][2]int32) (all []leader) {
+		for _, p := range pairs {
+			all = append(all, leader{broker: p[0], epoch: p[1]})
+		}
+		return all
+	}
+	var pairs [][2]int32
+	for _, l := range newest(leaders(known), leaders(told)) {
+		pairs = append(pairs, [2]int32{l.broker, l.epoch})
+	}
+	return pairs
+}
+
 // Judge names the verdict of judge.
 func Judge(code int16, n int, maybe bool) (string, error) {
 	v := judge(code, "", n, maybe)

@@ -147,7 +147,7 @@ func (p *poller) next() ([]*sub, fetchRequest) {
 			continue
 		}
 		s.offered, s.polled = false, true
-		request.partitions = append(request.partitions, fetchPartition{s.partition.Number, s.next, partitionBytes})
+		request.partitions = append(request.partitions, fetchPartition{s.partition.Number, s.leaderEpoch, s.next, partitionBytes})
 		subs[n] = s
 		n++
 	}

@@ -114,7 +114,7 @@ func (i *Inspector) Ends(ctx context.Context, o Overview, p chat.Partition) (fir
 // askOffset asks a leader for one of the offsets that have a name.
 func (i *Inspector) askOffset(ctx context.Context, c *conn, topic string, number int32, which int64) (int64, error) {
 	d, _, err := c.call(ctx, i.options.RequestTimeout, protocol.ListOffsets, listOffsetsVersion, func(e *encoder) {
-		encodeListOffsetsRequest(e, topic, number, which)
+		encodeListOffsetsRequest(e, topic, number, anyEpoch, which)
 	})
 	if err != nil {
 		return 0, err

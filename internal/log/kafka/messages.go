@@ -29,17 +29,16 @@ type topicMetadata struct {
 	code int16
 	name string
 	id   uuid
-	// partitions are by number.
+	// partitions and leaders are by the number of the partition.
 	partitions []PartitionState
+	leaders    []leader
 }
 
-// leaders are by partition; -1 where there is none.
-func (t topicMetadata) leaders() []int32 {
-	leaders := make([]int32, len(t.partitions))
-	for i, p := range t.partitions {
-		leaders[i] = p.Leader
-	}
-	return leaders
+// leader is who leads a partition. Each election has an epoch of its own, so
+// the greater one is the newer one.
+type leader struct {
+	broker int32 // -1 if there is none
+	epoch  int32
 }
 
 func encodeMetadataRequest(e *encoder, topics []string) {
@@ -75,25 +74,27 @@ func decodeMetadata(d *decoder) metadata {
 func decodeTopicMetadata(d *decoder) topicMetadata {
 	t := topicMetadata{code: d.int16(), name: d.string(), id: d.uuid()}
 	d.int8() // internal
-	partitions := map[int32]PartitionState{}
+	partitions, leaders := map[int32]PartitionState{}, map[int32]leader{}
 	for n := d.length(); n > 0 && d.err == nil; n-- {
 		d.int16() // a partition without a leader has -1 for it, whatever the error
-		number, leader := d.int32(), d.int32()
-		d.int32() // leader epoch
-		partitions[number] = PartitionState{Leader: leader, Replicas: d.int32s(), InSync: d.int32s()}
+		number := d.int32()
+		leads := leader{broker: d.int32(), epoch: d.int32()}
+		leaders[number] = leads
+		partitions[number] = PartitionState{Leader: leads.broker, Replicas: d.int32s(), InSync: d.int32s()}
 		d.take(4 * d.length()) // offline replicas
 		d.tags()
 	}
 	d.int32() // authorized operations
 	d.tags()
 	t.partitions = make([]PartitionState, len(partitions))
+	t.leaders = make([]leader, len(partitions))
 	for i := range t.partitions {
 		p, ok := partitions[int32(i)]
 		if !ok {
 			d.err = fmt.Errorf("partitions of %s are not numbered from 0: %w", t.name, errMalformed)
 			break
 		}
-		t.partitions[i] = p
+		t.partitions[i], t.leaders[i] = p, leaders[int32(i)]
 	}
 	return t
 }
@@ -191,10 +192,18 @@ type fetchRequest struct {
 }
 
 type fetchPartition struct {
-	number   int32
-	offset   int64
-	maxBytes int32
+	number int32
+	// leaderEpoch is that of the leader who is asked, or anyEpoch.
+	leaderEpoch int32
+	offset      int64
+	maxBytes    int32
 }
+
+// anyEpoch asks a broker whether or not it still leads the partition. Asked
+// with an epoch, it refuses if it knows of a newer one, or not yet of this one
+// (KIP-320). Without, it serves what it has of the partition as a follower,
+// which may be less than its leader has acknowledged (KIP-392).
+const anyEpoch = -1
 
 func encodeFetchRequest(e *encoder, r fetchRequest) {
 	e.int32(-1) // replica id
@@ -209,7 +218,7 @@ func encodeFetchRequest(e *encoder, r fetchRequest) {
 	e.length(len(r.partitions))
 	for _, p := range r.partitions {
 		e.int32(p.number)
-		e.int32(-1) // current leader epoch
+		e.int32(p.leaderEpoch)
 		e.int64(p.offset)
 		e.int32(-1) // last fetched epoch
 		e.int64(-1) // log start offset
@@ -267,14 +276,14 @@ const latestOffset = -1
 // earliestOffset asks for the first offset that is kept.
 const earliestOffset = -2
 
-func encodeListOffsetsRequest(e *encoder, topic string, number int32, timestamp int64) {
+func encodeListOffsetsRequest(e *encoder, topic string, number, leaderEpoch int32, timestamp int64) {
 	e.int32(-1) // replica id
 	e.int8(0)   // read uncommitted
 	e.length(1)
 	e.string(topic)
 	e.length(1)
 	e.int32(number)
-	e.int32(-1) // current leader epoch
+	e.int32(leaderEpoch)
 	e.int64(timestamp)
 	e.tags()
 	e.tags()

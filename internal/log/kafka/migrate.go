@@ -252,7 +252,8 @@ func ready(ctx context.Context, o Options, p *pool) error {
 			if err := brokerError(t.code, ""); err != nil {
 				return missing(t.name, err)
 			}
-			if leaders := t.leaders(); len(leaders) == 0 || slices.Contains(leaders, -1) {
+			leaderless := func(p PartitionState) bool { return p.Leader < 0 }
+			if len(t.partitions) == 0 || slices.ContainsFunc(t.partitions, leaderless) {
 				return fmt.Errorf("topic %s: %w", t.name, errNoLeader)
 			}
 		}

@@ -138,15 +138,15 @@ func (p *producer) schedule(l *lane) {
 		p.later(l, err)
 		return
 	}
-	q := p.lines[at.broker]
+	q := p.lines[at.leader.broker]
 	if q == nil {
 		q = &line{ready: sync.NewCond(&p.mu)}
-		p.lines[at.broker] = q
+		p.lines[at.leader.broker] = q
 	}
 	q.lanes = append(q.lanes, l)
 	if q.idle == 0 && q.senders < sendersPerBroker {
 		q.senders++
-		p.group.Go(func() { p.send(at.broker, q) })
+		p.group.Go(func() { p.send(at.leader.broker, q) })
 	}
 	q.ready.Signal()
 }

@@ -78,13 +78,13 @@ func (l *Log) askBounds(ctx context.Context, at place, c *conn, p chat.Partition
 	var all []fetched
 	err = c.within(ctx, l.options.RequestTimeout, func() error {
 		if _, err := c.send(protocol.ListOffsets, listOffsetsVersion, func(e *encoder) {
-			encodeListOffsetsRequest(e, at.topic.name, p.Number, latestOffset)
+			encodeListOffsetsRequest(e, at.topic.name, p.Number, at.leader.epoch, latestOffset)
 		}); err != nil {
 			return err
 		}
 		if _, err := c.send(protocol.Fetch, fetchVersion, func(e *encoder) {
 			encodeFetchRequest(e, fetchRequest{
-				minBytes: 1, maxBytes: 1, topic: at.topic.id, partitions: []fetchPartition{{p.Number, high, 1}},
+				minBytes: 1, maxBytes: 1, topic: at.topic.id, partitions: []fetchPartition{{p.Number, at.leader.epoch, high, 1}},
 			})
 		}); err != nil {
 			return err
@@ -193,7 +193,7 @@ func (l *Log) fetchOne(ctx context.Context, at place, c *conn, p chat.Partition,
 	bound := int32(min(max(maxBytes, 1), maxResponseBytes/2))
 	d, _, err := c.call(ctx, l.options.RequestTimeout, protocol.Fetch, fetchVersion, func(e *encoder) {
 		encodeFetchRequest(e, fetchRequest{
-			minBytes: 1, maxBytes: bound, topic: at.topic.id, partitions: []fetchPartition{{p.Number, from, bound}},
+			minBytes: 1, maxBytes: bound, topic: at.topic.id, partitions: []fetchPartition{{p.Number, at.leader.epoch, from, bound}},
 		})
 	})
 	if err != nil {

@@ -32,6 +32,8 @@ type sub struct {
 	// bound is set once the sub is bound to a life of the topic.
 	bound bool
 	topic topicState
+	// leaderEpoch is that of the leader that it is fetched from.
+	leaderEpoch int32
 	// feed is where it is fetched by, nil while it has no place.
 	feed *feed
 	// group is which of the parallel sets of feeds it belongs to; see feeds.
@@ -272,10 +274,10 @@ func (f *feeds) place(s *sub) {
 		return
 	}
 	delete(f.homeless, s)
-	s.bound, s.topic = true, at.topic
-	key := feedKey{s.group, s.partition.Topic, at.broker}
+	s.bound, s.topic, s.leaderEpoch = true, at.topic, at.leader.epoch
+	key := feedKey{s.group, s.partition.Topic, at.leader.broker}
 	if f.feeds[key] == nil {
-		f.feeds[key] = newFeed(f, at.broker)
+		f.feeds[key] = newFeed(f, at.leader.broker)
 	}
 	s.feed = f.feeds[key]
 	s.feed.subs++
