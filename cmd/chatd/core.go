@@ -28,8 +28,6 @@ type core struct {
 }
 
 const (
-	// cacheEntries bounds each kind of thing that is kept in memory.
-	cacheEntries = 100_000
 	// maxLag is how many bytes of the log a history read goes through at most.
 	maxLag = 16 << 20
 	// cutoffHeard is how long a gateway may take to hear of the cleaner's cutoff:
@@ -45,7 +43,7 @@ const (
 // memory says: how long they are believed.
 func newCore(c config.Config, logger *slog.Logger, log chat.Log, under chat.Store, memory cached.Options) *core {
 	m := metrics.New(version)
-	memory.Entries, memory.Now = cacheEntries, time.Now
+	memory.Entries, memory.Now = c.CacheEntries, time.Now
 	memory.Asked = func(kind string) { m.Lookups.WithLabelValues(kind).Inc() }
 	store := cached.New(under, memory)
 	k := &core{config: c, logger: logger, metrics: m, log: log, store: store}

@@ -40,6 +40,7 @@ type Config struct {
 	MaxSocketRooms  int     `yaml:"max-socket-rooms"`
 	SendQueueBytes  int     `yaml:"send-queue-bytes"`
 	RingBytes       int     `yaml:"ring-bytes"`
+	CacheEntries    int     `yaml:"cache-entries"`
 	SendRate        float64 `yaml:"send-rate"`
 	SendBurst       int     `yaml:"send-burst"`
 	AccountLogins   int     `yaml:"account-failed-logins"`
@@ -80,6 +81,7 @@ func Default() Config {
 		MaxSocketRooms:  1000,
 		SendQueueBytes:  1 << 20,
 		RingBytes:       8 << 20,
+		CacheEntries:    100_000,
 		SendRate:        1000,
 		SendBurst:       5000,
 		AccountLogins:   5,
@@ -116,6 +118,7 @@ func Bind(fs *pflag.FlagSet, c *Config) {
 	fs.IntVar(&c.MaxSocketRooms, "max-socket-rooms", c.MaxSocketRooms, "rooms that one socket may be in")
 	fs.IntVar(&c.SendQueueBytes, "send-queue-bytes", c.SendQueueBytes, "bytes that may wait for a slow socket before it is closed")
 	fs.IntVar(&c.RingBytes, "ring-bytes", c.RingBytes, "bytes of recent messages kept in memory for resumes, for each partition")
+	fs.IntVar(&c.CacheEntries, "cache-entries", c.CacheEntries, "tokens, users, sessions and memberships kept in memory, of each kind")
 	fs.Float64Var(&c.SendRate, "send-rate", c.SendRate, "messages per second that one user may send in the long run; 0 for no limit")
 	fs.IntVar(&c.SendBurst, "send-burst", c.SendBurst, "messages that one user may send at once")
 	fs.IntVar(&c.AccountLogins, "account-failed-logins", c.AccountLogins, "failed log-ins per minute and account; 0 for no limit")
@@ -260,6 +263,7 @@ func (c *Config) Validate() error {
 	v.integer("max-socket-rooms", c.MaxSocketRooms, 1, 1_000_000)
 	v.integer("send-queue-bytes", c.SendQueueBytes, 4096, 1<<30)
 	v.integer("ring-bytes", c.RingBytes, 4096, 1<<40)
+	v.integer("cache-entries", c.CacheEntries, 100, 10_000_000)
 	v.check(c.SendRate >= 0, "send-rate", "must not be negative, as %g is", c.SendRate)
 	v.check(c.SendRate == 0 || c.SendBurst >= 1, "send-burst", "must be at least 1, not %d", c.SendBurst)
 	v.check(c.AccountLogins >= 0, "account-failed-logins", "must not be negative, as %d is", c.AccountLogins)

@@ -12,6 +12,13 @@ type API struct {
 	// +kubebuilder:validation:Minimum=0
 	// +kubebuilder:validation:Maximum=1000
 	Replicas *int32 `json:"replicas,omitempty"`
+	// cacheEntries is how many tokens, users, sessions and memberships, of each
+	// kind, a pod keeps in memory. What sends and reads within a minute should fit.
+	// +optional
+	// +kubebuilder:default=100000
+	// +kubebuilder:validation:Minimum=100
+	// +kubebuilder:validation:Maximum=10000000
+	CacheEntries int32 `json:"cacheEntries,omitempty"`
 	// pod changes the pods of this part.
 	// +optional
 	// +kubebuilder:default={}

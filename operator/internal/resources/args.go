@@ -20,7 +20,11 @@ func flags(in Inputs, part Part) []flag {
 	s := in.Cluster.Spec
 	switch part {
 	case PartAPI:
-		return append([]flag{listen("api-addr", PortAPI), listen("metrics-addr", PortMetrics)}, socketFlags(in)...)
+		api := append([]flag{listen("api-addr", PortAPI), listen("metrics-addr", PortMetrics)}, socketFlags(in)...)
+		if n := cacheEntries(in); n != 0 {
+			api = append(api, flag{"cache-entries", decimal(n)})
+		}
+		return api
 	case PartGateway:
 		return append([]flag{listen("gateway-addr", PortGateway), listen("metrics-addr", PortMetrics)}, socketFlags(in)...)
 	case PartArchiver:
@@ -58,6 +62,16 @@ func replication(in Inputs) string {
 		return fmt.Sprintf("{'class': 'SimpleStrategy', 'replication_factor': %d}", c.ReplicationFactor)
 	}
 	return fmt.Sprintf("{'class': 'NetworkTopologyStrategy', '%s': %d}", c.Datacenter, c.ReplicationFactor)
+}
+
+// cacheEntries is 0 where chatd needs no telling: it is its default, and images and
+// CRDs from before there was this setting do not know it.
+func cacheEntries(in Inputs) int32 {
+	n := in.Cluster.Spec.API.CacheEntries
+	if int(n) == config.Default().CacheEntries {
+		return 0
+	}
+	return n
 }
 
 func decimal(n int32) string { return strconv.FormatInt(int64(n), 10) }

@@ -106,7 +106,13 @@ func TestConfigOfEachPart(t *testing.T) {
 		}
 		return c
 	}
-	api := func(c config.Config) config.Config { c.APIAddr = ":8000"; return sockets(c) }
+	api := func(c config.Config) config.Config {
+		c.APIAddr = ":8000"
+		if c.TrustedProxies != nil {
+			c.CacheEntries = 1_000_000
+		}
+		return sockets(c)
+	}
 	gateway := func(c config.Config) config.Config { c.GatewayAddr = ":8081"; return sockets(c) }
 	archiver := func(c config.Config) config.Config { c.MetricsAddr = ":9464"; return c }
 	migrate := func(c config.Config) config.Config {

@@ -49,6 +49,7 @@ type podInputs struct {
 	AllowedOrigins   []string           `json:"allowedOrigins,omitempty"`
 	TrustedProxies   []string           `json:"trustedProxies,omitempty"`
 	Logging          v1alpha1.Logging   `json:"logging"`
+	CacheEntries     int32              `json:"cacheEntries,omitempty"`
 	Sockets          *socketInputs      `json:"sockets,omitempty"`
 	Pod              v1alpha1.Pod       `json:"pod"`
 	SecretsHash      string             `json:"secretsHash,omitempty"`
@@ -74,6 +75,9 @@ func podInputsOf(in Inputs, part Part) podInputs {
 	// What only the migration reads does not reach these pods.
 	i.Kafka.Partitions, i.Kafka.ReplicationFactor, i.Kafka.MinInsyncReplicas, i.Kafka.RetentionHours = 0, 0, 0, 0
 	i.Cassandra.ReplicationFactor = 0
+	if part == PartAPI {
+		i.CacheEntries = cacheEntries(in)
+	}
 	if hasSockets(part) {
 		g := s.Gateway
 		i.Sockets = &socketInputs{Drain: g.Drain, MaxSockets: g.MaxSockets, SendQueueBytes: g.SendQueueBytes, RingBytes: g.RingBytes}

@@ -116,6 +116,8 @@ func TestHashes(t *testing.T) {
 		{"send queue", spec(func(s *v1alpha1.ChatClusterSpec) { s.Gateway.SendQueueBytes = 1 << 16 }), []resources.Part{api, gateway}},
 		{"ring", spec(func(s *v1alpha1.ChatClusterSpec) { s.Gateway.RingBytes = 1 << 16 }), []resources.Part{api, gateway}},
 
+		{"cache", spec(func(s *v1alpha1.ChatClusterSpec) { s.API.CacheEntries = 100_000 }), []resources.Part{api}},
+
 		{"labels of the API's pods", spec(func(s *v1alpha1.ChatClusterSpec) { pod(&s.API.Pod) }), []resources.Part{api}},
 		{"labels of the gateways' pods", spec(func(s *v1alpha1.ChatClusterSpec) { pod(&s.Gateway.Pod) }), []resources.Part{gateway}},
 		{"labels of the archivers' pods", spec(func(s *v1alpha1.ChatClusterSpec) { pod(&s.Archiver.Pod) }), []resources.Part{archiver}},

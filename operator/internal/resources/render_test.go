@@ -29,7 +29,7 @@ func minimal() resources.Inputs {
 			Spec: v1alpha1.ChatClusterSpec{
 				Image: "registry.example/chatd:1.0.0",
 				State: v1alpha1.StateRunning, Reconciliation: v1alpha1.ReconciliationActive, UpdatePolicy: v1alpha1.UpdateOnRequest,
-				API: v1alpha1.API{Replicas: two(), Pod: pod},
+				API: v1alpha1.API{Replicas: two(), CacheEntries: 100_000, Pod: pod},
 				Gateway: v1alpha1.Gateway{
 					Replicas: two(), Drain: v1alpha1.Drain{DelaySeconds: new(int32(5)), WindowSeconds: 30}, Rebalance: "Enabled",
 					MaxSockets: 20000, SendQueueBytes: 1 << 20, RingBytes: 1 << 20, Pod: pod,
@@ -77,6 +77,7 @@ func full() resources.Inputs {
 	s.Retention.MessageTTLHours = 24
 	s.Limits = v1alpha1.Limits{MaxMessageBytes: 200_000, MessagesPerSecond: new(int32(0)), MessageBurst: 100}
 	s.SessionAccess = "Link"
+	s.API.CacheEntries = 1_000_000
 	s.Logging = v1alpha1.Logging{Level: "debug", Format: "text"}
 	s.Gateway.Drain = v1alpha1.Drain{DelaySeconds: new(int32(10)), WindowSeconds: 120}
 	s.Gateway.Pod = v1alpha1.Pod{

@@ -10,6 +10,9 @@ func Validate(in Inputs) error {
 	c.Kafka.MinInsync, c.Kafka.Retention = int(s.Kafka.MinInsyncReplicas), time.Duration(s.Kafka.RetentionHours)*time.Hour
 	g := s.Gateway
 	c.MaxSockets, c.SendQueueBytes, c.RingBytes = int(g.MaxSockets), int(g.SendQueueBytes), int(g.RingBytes)
+	if n := cacheEntries(in); n != 0 {
+		c.CacheEntries = int(n)
+	}
 	c.DrainDelay, c.DrainWindow = drain(in)
 	// The user may be in the Secret: it reaches chatd by a variable then.
 	if s.Kafka.SASL != nil && c.Kafka.Username == "" {
