@@ -32,11 +32,24 @@ type HistoryPage struct {
 // before the call is seen. A room keeps nothing, and its pages are empty. While
 // the store is away the log alone answers, if it has all of the page.
 //
+// Others may have been given the same page: its messages must not be changed.
+//
 // Errors: ErrLagging and ErrUnavailable.
 func (m *Messages) History(ctx context.Context, room Room, page Page) (HistoryPage, error) {
 	if room.Kind != KindSession {
 		return HistoryPage{}, nil
 	}
+	return m.pages.Ask(ctx, roomPage{room, page})
+}
+
+// roomPage is a page of a room.
+type roomPage struct {
+	room Room
+	page Page
+}
+
+func (m *Messages) history(ctx context.Context, of roomPage) (HistoryPage, error) {
+	room, page := of.room, of.page
 	rule, err := m.readable(ctx, room)
 	if err != nil {
 		return HistoryPage{}, err

@@ -6,6 +6,8 @@ import (
 	"strings"
 	"time"
 	"unicode/utf8"
+
+	"github.com/chatcluster/chatcluster/internal/coalesce"
 )
 
 // MessagesOptions are the settings of Messages.
@@ -33,15 +35,19 @@ type Messages struct {
 	keys      *keyIndex
 	cutoffs   *cutoffMemory
 	perUser   *throttle
+	// pages has those who read the same page at the same time share it.
+	pages *coalesce.Asker[roomPage, HistoryPage]
 }
 
 // NewMessages returns Messages over the log and the store.
 func NewMessages(log Log, store MessageStore, rooms *Rooms, publisher *Publisher, o MessagesOptions) *Messages {
-	return &Messages{
+	m := &Messages{
 		log: log, store: store, rooms: rooms, publisher: publisher, options: o,
 		keys: newKeyIndex(log), perUser: newThrottle(o.SendRate),
 		cutoffs: &cutoffMemory{log: log, publisher: publisher, now: o.Now, maxBytes: o.MaxLag},
 	}
+	m.pages = coalesce.New(m.history)
+	return m
 }
 
 // Send appends a message to the room: when it returns nil, the message is in

@@ -163,7 +163,7 @@ func (r *rig) fill(b *testing.B, rooms []chat.Room, n int) {
 // the log alone.
 func BenchmarkHistory(b *testing.B) {
 	r := newRig(b)
-	rooms := r.sessions(b, 1)
+	rooms := r.sessions(b, 16)
 	pages := func(b *testing.B) {
 		var reads times
 		for start := time.Now(); time.Since(start) < *window; {
@@ -180,7 +180,7 @@ func BenchmarkHistory(b *testing.B) {
 		reads.report(b, "")
 	}
 	finish := r.archiving(b)
-	r.fill(b, rooms, 5000)
+	r.fill(b, rooms, 5000*len(rooms))
 	if err := r.archiver.Await(b.Context()); err != nil {
 		b.Fatal(err)
 	}
@@ -189,10 +189,21 @@ func BenchmarkHistory(b *testing.B) {
 			pages(b)
 		}
 	})
+	// Everyone comes back at once: the same page of one room, or of several.
+	for _, rooms := range [][]chat.Room{rooms[:1], rooms} {
+		b.Run(name("readers=64/rooms", len(rooms)), func(b *testing.B) {
+			for b.Loop() {
+				b.ReportMetric(saturate(b, 64, func(i int) error {
+					_, err := r.messages.History(b.Context(), rooms[i%len(rooms)], chat.Page{Limit: 50})
+					return err
+				}), "pages/s")
+			}
+		})
+	}
 	finish()
 	behind := 0
 	for _, lag := range []int{100, 1000, 10_000} {
-		r.fill(b, rooms, lag-behind)
+		r.fill(b, rooms[:1], lag-behind)
 		behind = lag
 		b.Run(name("lag", lag), func(b *testing.B) {
 			for b.Loop() {

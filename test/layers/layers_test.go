@@ -25,7 +25,8 @@ type rule struct {
 // Both sides import chat; chat imports neither, and neither imports the other:
 // only a main joins them, and the doctor, which looks at all of a cluster.
 var rules = []rule{
-	{"internal/chat", nil},
+	{"internal/chat", []string{"internal/coalesce"}},
+	{"internal/coalesce", nil},
 	{"internal/metrics", []string{"internal/chat"}},
 	{"internal/lifecycle", nil},
 	{"internal/readiness", nil},
