@@ -256,9 +256,12 @@ func (c *cluster) state(ctx context.Context, name string, m metadata, old topicS
 // known: one that was held up still believes itself to lead what others do now.
 func newest(known, told []leader) []leader {
 	leaders := slices.Clone(told)
-	for i := range min(len(known), len(told)) {
-		if known[i].epoch > told[i].epoch {
-			leaders[i] = known[i]
+	for i, l := range known {
+		switch {
+		case i >= len(leaders):
+			leaders = append(leaders, l) // it has not heard of a partition that was added
+		case l.epoch > leaders[i].epoch:
+			leaders[i] = l
 		}
 	}
 	return leaders

@@ -93,7 +93,7 @@ func TestNewestLeaders(t *testing.T) {
 		{"an old one after none", leaders{{-1, 5}}, leaders{{1, 4}}, leaders{{-1, 5}}},
 		{"of each what is newer", leaders{{1, 4}, {2, 5}}, leaders{{2, 5}, {1, 4}}, leaders{{2, 5}, {2, 5}}},
 		{"more partitions", leaders{{1, 4}}, leaders{{1, 3}, {2, 0}}, leaders{{1, 4}, {2, 0}}},
-		{"fewer, of a broker that is behind", leaders{{1, 4}, {2, 0}}, leaders{{1, 3}}, leaders{{1, 4}}},
+		{"fewer, of a broker that is behind", leaders{{1, 4}, {2, 0}}, leaders{{1, 3}}, leaders{{1, 4}, {2, 0}}},
 	}
 	for _, test := range tests {
 		t.Run(test.name, func(t *testing.T) {
