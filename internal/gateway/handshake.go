@@ -98,6 +98,21 @@ func (g *Gateway) refusalFor(r *http.Request, err error) *refusal {
 	}
 }
 
+// handler answers the handshakes that serve returns an error for, which it may do
+// as long as there is no WebSocket, and those that may not go on at all.
+func (g *Gateway) handler(serve func(http.ResponseWriter, *http.Request) error) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		done, err := g.admit(r)
+		if err == nil {
+			defer done()
+			err = serve(w, r)
+		}
+		if err != nil {
+			g.refuse(w, r, err)
+		}
+	})
+}
+
 // admit says whether a handshake may go on at all. If so, it takes the place of
 // a socket until done is called, by when the socket is there or will not be.
 func (g *Gateway) admit(r *http.Request) (done func(), err error) {

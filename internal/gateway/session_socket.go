@@ -29,21 +29,9 @@ type sessionSocket struct {
 
 // SessionHandler serves GET /{ref}, the socket of the session or room with that
 // URI or integer id.
-func (g *Gateway) SessionHandler() http.Handler {
-	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		if err := g.serveSession(w, r); err != nil {
-			g.refuse(w, r, err)
-		}
-	})
-}
+func (g *Gateway) SessionHandler() http.Handler { return g.handler(g.serveSession) }
 
-// serveSession returns an error as long as there is no WebSocket.
 func (g *Gateway) serveSession(w http.ResponseWriter, r *http.Request) error {
-	done, err := g.admit(r)
-	if err != nil {
-		return err
-	}
-	defer done()
 	after, ids, err := resumeQuery(r)
 	if err != nil {
 		return err

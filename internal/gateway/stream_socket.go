@@ -60,21 +60,9 @@ func (s *streamSocket) newRoom(room chat.Room, ids bool) *streamRoom {
 }
 
 // StreamHandler serves the socket of many rooms, whatever the path.
-func (g *Gateway) StreamHandler() http.Handler {
-	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		if err := g.serveStream(w, r); err != nil {
-			g.refuse(w, r, err)
-		}
-	})
-}
+func (g *Gateway) StreamHandler() http.Handler { return g.handler(g.serveStream) }
 
-// serveStream returns an error as long as there is no WebSocket.
 func (g *Gateway) serveStream(w http.ResponseWriter, r *http.Request) error {
-	done, err := g.admit(r)
-	if err != nil {
-		return err
-	}
-	defer done()
 	began := g.options.Now()
 	identity, err := g.options.Authenticate(r)
 	if err != nil {
