@@ -40,6 +40,8 @@ type suite struct {
 	version string
 	server  *chatdtest.Server
 	load    *load.Load
+	// values are files of values for the ChatCluster, besides its own.
+	values []string
 }
 
 type step struct {
@@ -56,6 +58,7 @@ var steps = []step{
 	{"load", (*suite).startLoad},
 	{"rolling update", (*suite).rollingUpdate},
 	{"gateways up and down", (*suite).scaleGateways},
+	{"autoscaler", (*suite).autoscale},
 	{"archivers up and down", (*suite).scaleArchivers},
 	{"node drain", (*suite).drainNode},
 	{"operator upgrade", (*suite).upgradeOperator},

@@ -14,6 +14,7 @@ import (
 
 	"github.com/chatcluster/chatcluster/operator/api/v1alpha1"
 	"github.com/chatcluster/chatcluster/test/load"
+	autoscalingv2 "k8s.io/api/autoscaling/v2"
 	corev1 "k8s.io/api/core/v1"
 	"k8s.io/apimachinery/pkg/api/meta"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
@@ -41,7 +42,7 @@ func (s *suite) rollingUpdate(t *testing.T) {
 	}))
 }
 
-// scaleGateways goes by the scale subresource, as an autoscaler does.
+// scaleGateways goes by the scale subresource.
 func (s *suite) scaleGateways(t *testing.T) {
 	before := uids(t, "")
 	unnoticed(t, s.underLoad(t, func() {
@@ -57,6 +58,39 @@ func (s *suite) scaleGateways(t *testing.T) {
 	if got, want := kept(before, after), len(before)-2; got < want {
 		t.Errorf("%d of %d pods are the same, want at least %d: scaling replaces none", got, len(before), want)
 	}
+}
+
+// autoscale leaves the number of gateways to a HorizontalPodAutoscaler, which goes
+// by their processor time where the cluster measures it: the load is more than the
+// little that they ask for.
+func (s *suite) autoscale(t *testing.T) {
+	const most = 3
+	measured := false
+	least := most
+	if out := run(t, "kubectl", "get", "--raw", "/apis"); strings.Contains(out, `"metrics.k8s.io"`) {
+		measured, least = true, most-1
+	}
+	unnoticed(t, s.underLoad(t, func() {
+		s.installCluster(t, "hpa.enabled=true", fmt.Sprint("hpa.minReplicas=", least), fmt.Sprint("hpa.maxReplicas=", most))
+		podsOf(t, "gateway", most)
+		eventually(t, patience, "the autoscaler knows what the gateways do", func(ctx context.Context) error {
+			hpa, err := get[autoscalingv2.HorizontalPodAutoscaler](ctx, "hpa", cluster+"-gateway")
+			if err != nil {
+				return err
+			}
+			for _, c := range hpa.Status.Conditions {
+				if c.Status != corev1.ConditionTrue && (c.Type == autoscalingv2.AbleToScale || c.Type == autoscalingv2.ScalingActive && measured) {
+					return fmt.Errorf("%s=%s %s %q", c.Type, c.Status, c.Reason, c.Message)
+				}
+			}
+			return nil
+		})
+		s.installCluster(t)
+		gone(t, "hpa", cluster+"-gateway")
+		run(t, "kubectl", "-n", namespace, "scale", "chatcluster/"+cluster, "--replicas=2")
+		podsOf(t, "gateway", 2)
+		s.ready(t)
+	}))
 }
 
 // scaleArchivers changes the spec, since the subresource is of the gateways.
