@@ -87,6 +87,10 @@ demo-down: ## Delete what make demo made
 e2e: ## Run images, charts and operator on a kind cluster, under load
 	$(GO) test -tags e2e ./test/e2e -run TestE2E -count=1 -timeout 120m -v
 
+.PHONY: e2e-ingress
+e2e-ingress: ## Run a ChatCluster behind the ingress controller at E2E_INGRESS, exposed as E2E_EXPOSURE says
+	$(GO) test -tags e2e ./test/e2e -run TestIngress -count=1 -timeout 60m -v
+
 .PHONY: bench-e2e
 bench-e2e: ## Measure a rolling update and a scale-up with 3,000 sockets on a kind cluster
 	$(GO) test -tags e2e ./test/e2e -run TestMeasureSockets -count=1 -timeout 120m -v

@@ -54,6 +54,9 @@ func (s *suite) installOperator(t *testing.T, version string) {
 func (s *suite) installCluster(t *testing.T, set ...string) {
 	t.Helper()
 	args := []string{"upgrade", "--install", cluster, "../../charts/chatcluster", "--values", "testdata/chatcluster.yaml", "--set", "spec.image=" + chatdImage + ":" + s.version}
+	for _, file := range s.values {
+		args = append(args, "--values", file)
+	}
 	for _, value := range set {
 		args = append(args, "--set", value)
 	}
