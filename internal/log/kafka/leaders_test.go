@@ -23,7 +23,10 @@ type fetches struct {
 
 func (f *fetches) dial(ctx context.Context, network, address string) (net.Conn, error) {
 	c, err := (&net.Dialer{}).DialContext(ctx, network, address)
-	return &fetchingConn{Conn: c, fetches: f, address: address}, err
+	if err != nil {
+		return nil, err
+	}
+	return &fetchingConn{Conn: c, fetches: f, address: address}, nil
 }
 
 func (f *fetches) lastFrom() string {
@@ -111,29 +114,29 @@ func moveLeader(ctx context.Context, t *testing.T, brokers []string, topic strin
 	transport := &kafkago.Transport{MetadataTTL: 100 * time.Millisecond}
 	defer transport.CloseIdleConnections()
 	client := &kafkago.Client{Addr: kafkago.TCP(brokers...), Transport: transport, Timeout: 20 * time.Second}
-	replicas := partitionOf(ctx, t, client, topic).Replicas
-	old := partitionOf(ctx, t, client, topic).Leader
-	ids := []int{}
-	for _, b := range replicas {
-		if b.ID != old.ID {
+	before := partitionOf(ctx, t, client, topic)
+	var ids []int // the leader last
+	for _, b := range before.Replicas {
+		if b.ID != before.Leader.ID {
 			ids = append(ids, b.ID)
 		}
 	}
+	ids = append(ids, before.Leader.ID)
 	moved, err := client.AlterPartitionReassignments(ctx, &kafkago.AlterPartitionReassignmentsRequest{
 		Topic:       topic,
-		Assignments: []kafkago.AlterPartitionReassignmentsRequestAssignment{{BrokerIDs: append(ids, old.ID)}},
+		Assignments: []kafkago.AlterPartitionReassignmentsRequestAssignment{{BrokerIDs: ids}},
 		Timeout:     20 * time.Second,
 	})
 	if err != nil || moved.Error != nil {
 		t.Fatalf("reassign: %+v, %v", moved, err)
 	}
 	for {
-		_, err := client.ElectLeaders(ctx, &kafkago.ElectLeadersRequest{Topic: topic, Partitions: []int{0}, Timeout: 20 * time.Second})
-		if err != nil {
-			t.Fatalf("elect leaders: %v", err)
-		}
+		answer, err := client.ElectLeaders(ctx, &kafkago.ElectLeadersRequest{Topic: topic, Partitions: []int{0}, Timeout: 20 * time.Second})
 		if leader := partitionOf(ctx, t, client, topic).Leader; leader.ID == ids[0] {
 			return net.JoinHostPort(leader.Host, fmt.Sprint(leader.Port))
+		}
+		if ctx.Err() != nil {
+			t.Fatalf("the leader stays; elect leaders: %+v, %v", answer, err)
 		}
 		time.Sleep(100 * time.Millisecond)
 	}
