@@ -154,8 +154,10 @@ func (s server) Restart(t testing.TB) { *s.place = (*s.place).Restart(t) }
 const replicas = 2
 
 func newSystem(t *testing.T) *system {
-	// A dead broker is found out within the time that a round takes.
-	kafka := backends.KafkaBehindLines(t, *brokers, "broker.session.timeout.ms=3000", "broker.heartbeat.interval.ms=500", "replica.lag.time.max.ms=3000")
+	// A dead broker is found out within the time that a round takes, and leads again
+	// soon after it is back: leaders also move while nothing fails.
+	kafka := backends.KafkaBehindLines(t, *brokers, "broker.session.timeout.ms=3000", "broker.heartbeat.interval.ms=500", "replica.lag.time.max.ms=3000",
+		"leader.imbalance.check.interval.seconds=5", "leader.imbalance.per.broker.percentage=0")
 	store := backends.CassandraBehindLines(t, *cassandra)
 	s := &system{began: time.Now(), cluster: chatdtest.NewCluster(t, kafka.Addrs(), store.Addrs())}
 	for range replicas {
