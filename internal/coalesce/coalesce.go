@@ -111,7 +111,8 @@ func (a *Asker[K, V]) find(ctx context.Context, key K, q *question[V]) (answer V
 	return answer, err
 }
 
-// leave takes one asker away from a question. The mutex is held.
+// leave takes one asker away from a question. Who found its answer never leaves,
+// so one that has been answered always has an asker. The mutex is held.
 func (a *Asker[K, V]) leave(key K, q *question[V]) {
 	q.askers--
 	if q.askers == 0 {
@@ -119,16 +120,13 @@ func (a *Asker[K, V]) leave(key K, q *question[V]) {
 	}
 }
 
-// end ends a question, which has been answered or has no askers. The mutex is
-// held.
+// end takes a question out of its line: it has been answered, or has no askers.
+// The mutex is held.
 func (a *Asker[K, V]) end(key K, q *question[V]) {
 	l := a.lines[key]
-	switch {
-	case l == nil: // the last asker has left an answered question
-		return
-	case l.current == q:
+	if l.current == q {
 		l.current = nil
-	case l.next == q:
+	} else {
 		l.next = nil
 	}
 	a.advance(key, l)

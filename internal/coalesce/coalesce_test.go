@@ -94,10 +94,15 @@ func TestErrors(t *testing.T) {
 			t.Errorf("Ask: %v, want %v", err, failure)
 		}
 		fails.Store(false)
-		if got, err := a.Ask(t.Context(), 0); got != 7 || err != nil {
-			t.Errorf("Ask: %d, %v, want 7", got, err)
-		}
+		wantSeven(t, a)
 	})
+}
+
+func wantSeven(t *testing.T, a *coalesce.Asker[int, int]) {
+	t.Helper()
+	if got, err := a.Ask(t.Context(), 0); got != 7 || err != nil {
+		t.Errorf("Ask: %d, %v, want 7", got, err)
+	}
 }
 
 // TestCallerLeaves: the others get the answer that one does not wait for.
@@ -108,11 +113,7 @@ func TestCallerLeaves(t *testing.T) {
 			return 7, nil
 		})
 		var group sync.WaitGroup
-		stay := func() {
-			if got, err := a.Ask(t.Context(), 0); got != 7 || err != nil {
-				t.Errorf("Ask: %d, %v, want 7", got, err)
-			}
-		}
+		stay := func() { wantSeven(t, a) }
 		group.Go(stay)
 		synctest.Wait() // the next ones share a question
 		hurried, cancel := context.WithTimeout(t.Context(), time.Millisecond)
@@ -142,11 +143,7 @@ func TestFinderGivesUp(t *testing.T) {
 					return 7, ctx.Err()
 				})
 				var group sync.WaitGroup
-				stay := func() {
-					if got, err := a.Ask(t.Context(), 0); got != 7 || err != nil {
-						t.Errorf("Ask: %d, %v, want 7", got, err)
-					}
-				}
+				stay := func() { wantSeven(t, a) }
 				group.Go(stay)
 				synctest.Wait() // the next ones share a question
 				hurried, cancel := context.WithTimeout(context.WithValue(t.Context(), hurry{}, true), 1500*time.Millisecond)
