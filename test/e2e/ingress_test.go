@@ -19,8 +19,10 @@ import (
 )
 
 const (
-	ingressSessions, socketsInSession = 8, 5
-	throughIngress                    = 60
+	// hashedSessions are looked at one after the other, with so many sockets each.
+	hashedSessions, socketsInSession = 8, 5
+	// rolledSockets in rolledSessions are there while all pods are replaced.
+	rolledSockets, rolledSessions = 60, 4
 )
 
 // TestIngress runs a ChatCluster behind an ingress controller that is there
@@ -49,7 +51,7 @@ func TestIngress(t *testing.T) {
 		t.Run("one gateway for a session", s.oneGateway)
 	}
 	t.Run("rolling update", func(t *testing.T) {
-		c := newCrowd(t, s.server, throughIngress, ingressSessions/2)
+		c := newCrowd(t, s.server, rolledSockets, rolledSessions)
 		defer c.leave()
 		before := uids(t, "")
 		s.installCluster(t, "spec.logging.level=warn")
@@ -113,7 +115,7 @@ func (s *suite) answers(ctx context.Context) error {
 // all sessions at the same one.
 func (s *suite) oneGateway(t *testing.T) {
 	used := map[int]bool{}
-	for range ingressSessions {
+	for range hashedSessions {
 		c := newCrowd(t, s.server, socketsInSession, 1)
 		with := s.sockets(t)
 		c.leave()
@@ -130,6 +132,6 @@ func (s *suite) oneGateway(t *testing.T) {
 		used[gateway] = true
 	}
 	if len(used) == 1 {
-		t.Errorf("%d sessions are all at the same gateway", ingressSessions)
+		t.Errorf("%d sessions are all at the same gateway", hashedSessions)
 	}
 }

@@ -236,9 +236,9 @@ func (c *cluster) state(ctx context.Context, name string, m metadata, old topicS
 	if err := brokerError(t.code, ""); err != nil {
 		return topicState{}, missing(name, err)
 	}
-	state := topicState{name: name, id: t.id, epoch: old.epoch, leaders: t.leaders}
+	state := topicState{name: name, id: t.id, epoch: old.epoch, leaders: t.leaders()}
 	if t.id == old.id {
-		state.leaders = newest(old.leaders, t.leaders)
+		state.leaders = newest(old.leaders, state.leaders)
 		return state, nil
 	}
 	epoch, err := c.options.Epochs.Epoch(ctx, name, t.id.String())

@@ -66,6 +66,8 @@ type PartitionState struct {
 	// Leader is -1 if there is none: nothing can be read or appended.
 	Leader           int32
 	Replicas, InSync []int32
+	// leaderEpoch is that of the leader's election.
+	leaderEpoch int32
 }
 
 // Overview asks the brokers of the options, one after the other until one

@@ -29,9 +29,17 @@ type topicMetadata struct {
 	code int16
 	name string
 	id   uuid
-	// partitions and leaders are by the number of the partition.
+	// partitions are by number.
 	partitions []PartitionState
-	leaders    []leader
+}
+
+// leaders are by partition.
+func (t topicMetadata) leaders() []leader {
+	leaders := make([]leader, len(t.partitions))
+	for i, p := range t.partitions {
+		leaders[i] = leader{broker: p.Leader, epoch: p.leaderEpoch}
+	}
+	return leaders
 }
 
 // leader is who leads a partition. Each election has an epoch of its own, so
@@ -74,27 +82,24 @@ func decodeMetadata(d *decoder) metadata {
 func decodeTopicMetadata(d *decoder) topicMetadata {
 	t := topicMetadata{code: d.int16(), name: d.string(), id: d.uuid()}
 	d.int8() // internal
-	partitions, leaders := map[int32]PartitionState{}, map[int32]leader{}
+	partitions := map[int32]PartitionState{}
 	for n := d.length(); n > 0 && d.err == nil; n-- {
 		d.int16() // a partition without a leader has -1 for it, whatever the error
 		number := d.int32()
-		leads := leader{broker: d.int32(), epoch: d.int32()}
-		leaders[number] = leads
-		partitions[number] = PartitionState{Leader: leads.broker, Replicas: d.int32s(), InSync: d.int32s()}
+		partitions[number] = PartitionState{Leader: d.int32(), leaderEpoch: d.int32(), Replicas: d.int32s(), InSync: d.int32s()}
 		d.take(4 * d.length()) // offline replicas
 		d.tags()
 	}
 	d.int32() // authorized operations
 	d.tags()
 	t.partitions = make([]PartitionState, len(partitions))
-	t.leaders = make([]leader, len(partitions))
 	for i := range t.partitions {
 		p, ok := partitions[int32(i)]
 		if !ok {
 			d.err = fmt.Errorf("partitions of %s are not numbered from 0: %w", t.name, errMalformed)
 			break
 		}
-		t.partitions[i], t.leaders[i] = p, leaders[int32(i)]
+		t.partitions[i] = p
 	}
 	return t
 }
